@@ -1,0 +1,1 @@
+"""Evaluating candidates in supervised processes."""

@@ -1,0 +1,157 @@
+"""Frames and transforms, each defined once; column projection; periodic neighbours.
+
+Pixel coordinates are (x, y) of the whole image as read, an integer being a pixel's
+centre. The boundary frame is described in `autoloop.domain`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoloop.domain import Bicrystal, Columns, Grain
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """How the boundary frame lies in a micrograph.
+
+    image (x right, y down) = [[1, -s], [0, 1]] R_ccw(angle) (boundary frame) / pixel
+    size, one for both grains.
+
+    Attributes
+    ----------
+    origin_px : (float, float)
+        Pixel (x, y) that shows the origin of the boundary frame.
+    pixel_size : float
+        [Å].
+    angle_deg : float
+        Counterclockwise angle, as seen, of the boundary's x from the image's right, in
+        (-90, 90]; the first grain lies on its +90 side.
+    shear : float
+        s, the slant of the scan: rows displaced along x by s times their height.
+    """
+
+    origin_px: tuple[float, float]
+    pixel_size: float
+    angle_deg: float
+    shear: float = 0.0
+
+    @property
+    def matrix(self) -> Array:
+        """(2, 2) matrix from boundary (x, y) [Å] to image (x, y) [pixels]."""
+        angle = np.deg2rad(self.angle_deg)
+        c, s = np.cos(angle), np.sin(angle)
+        turned = np.array([[c, -s], [s, c]])
+        flipped = np.array([[1.0, 0.0], [0.0, -1.0]]) @ turned
+        slant = np.array([[1.0, -self.shear], [0.0, 1.0]])
+        return np.asarray(slant @ flipped / self.pixel_size)
+
+    def to_pixels(self, points: Array) -> Array:
+        """Map boundary-frame points (n, 2) [Å] to pixels (n, 2)."""
+        return np.asarray(points @ self.matrix.T + np.asarray(self.origin_px))
+
+    def to_boundary(self, pixels: Array) -> Array:
+        """Map pixels (n, 2) to boundary-frame points (n, 2) [Å]."""
+        inverse = np.linalg.inv(self.matrix)
+        return np.asarray((pixels - np.asarray(self.origin_px)) @ inverse.T)
+
+
+def orientation(grain: Grain) -> Array:
+    """Return the rotation from crystal Cartesian coordinates to the boundary frame.
+
+    Parameters
+    ----------
+    grain : Grain
+        Its `up` need not be exactly perpendicular to its zone axis in a non-cubic
+        crystal; the part along the zone axis is removed.
+
+    Returns
+    -------
+    (3, 3) float array
+        Proper rotation; ``positions @ rotation.T`` are boundary-frame coordinates.
+
+    Raises
+    ------
+    ValueError
+        If `up` is parallel to the zone axis.
+    """
+    z = np.asarray(grain.zone_axis, float) @ grain.crystal.cell
+    z /= np.linalg.norm(z)
+    y = np.asarray(grain.up, float) @ grain.crystal.cell
+    y = y - (y @ z) * z
+    if np.linalg.norm(y) < 1e-6:
+        raise ValueError(f"up {grain.up} is parallel to zone axis {grain.zone_axis}")
+    y /= np.linalg.norm(y)
+    angle = np.deg2rad(grain.rotation_deg)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(turn @ np.array([np.cross(y, z), y, z]))
+
+
+def minimum_image(vectors: Array, cell: Array) -> Array:
+    """Wrap difference vectors (n, 3) to the nearest periodic image in x and z.
+
+    The in-plane cell must be orthogonal or nearly so: one reduction by rounding.
+    """
+    fractional = vectors @ np.linalg.inv(cell)
+    fractional[..., 0] -= np.round(fractional[..., 0])
+    fractional[..., 2] -= np.round(fractional[..., 2])
+    return np.asarray(fractional @ cell)
+
+
+def wrapped(positions: Array, cell: Array) -> Array:
+    """Return positions (n, 3) with x and z brought into the cell."""
+    fractional = positions @ np.linalg.inv(cell)
+    for axis in (0, 2):
+        fractional[:, axis] -= np.floor(fractional[:, axis] + 1e-9)
+    return np.asarray(fractional @ cell)
+
+
+def project_columns(
+    bicrystal: Bicrystal, weights: Array, radius: float = 0.35
+) -> tuple[Columns, NDArray[np.int64]]:
+    """Gather atoms whose projections along the beam coincide into columns.
+
+    Parameters
+    ----------
+    bicrystal : Bicrystal
+        Atoms; periodic along x.
+    weights : (n,) float array
+        Scattering weight of each atom, for instance Z**1.7.
+    radius : float
+        Atoms whose projections lie within this distance are one column [Å].
+
+    Returns
+    -------
+    columns : Columns
+        One period: weighted mean positions (x, y) [Å], summed weights.
+    labels : (n,) int array
+        Column of each atom.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    xy = bicrystal.positions[:, :2]
+    period = float(bicrystal.cell[0, 0])
+    box = np.array([period, 1e6])
+    shifted = np.column_stack((np.mod(xy[:, 0], period), xy[:, 1] - xy[:, 1].min()))
+    shifted[shifted[:, 0] >= period, 0] = 0.0
+    pairs = cKDTree(shifted, boxsize=box).query_pairs(radius, output_type="ndarray")
+    n = len(xy)
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    n_columns, labels = connected_components(graph, directed=False)
+    first = np.full(n_columns, -1)
+    first[labels[::-1]] = np.arange(n)[::-1]
+    offset = xy[:, 0] - xy[first[labels], 0]
+    x = xy[first[labels], 0] + offset - period * np.round(offset / period)
+    total = np.bincount(labels, weights, n_columns).astype(np.float64)
+    centre = np.column_stack(
+        [np.bincount(labels, weights * v, n_columns) / total for v in (x, xy[:, 1])]
+    )
+    return Columns(positions=centre, intensities=total), labels

@@ -1,0 +1,1 @@
+"""HAADF simulation and the imaging fit."""

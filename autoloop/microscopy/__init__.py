@@ -1,0 +1,1 @@
+"""Measured images: reading, columns, lattices."""

@@ -1,0 +1,1 @@
+"""Relaxation in LAMMPS, boundary energy, potentials."""

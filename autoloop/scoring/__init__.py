@@ -1,0 +1,1 @@
+"""Registration, SSIM, EMD, MSE and the objective."""

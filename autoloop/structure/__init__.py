@@ -1,0 +1,1 @@
+"""Crystals, bicrystals, the search space and mutations."""

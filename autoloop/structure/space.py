@@ -1,0 +1,116 @@
+"""The search space: what a search may change, as named dimensions.
+
+The vector of an `assemble` proposal has one value for each dimension. Translation is
+given in the basis of the displacement-shift cell, so its two dimensions are periodic
+with period 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """One thing that a search may change.
+
+    Attributes
+    ----------
+    name : str
+        Key in the parameters of an `assemble` proposal.
+    kind : {"periodic", "real", "integer"}
+        Periodic values lie in [low, high) and wrap; the others in [low, high].
+    low, high : float
+        Bounds; of an integer dimension both are allowed values.
+    """
+
+    name: str
+    kind: Literal["periodic", "real", "integer"]
+    low: float
+    high: float
+
+    def from_unit(self, u: float) -> float | int:
+        """Map a number in [0, 1) to a value."""
+        if self.kind == "integer":
+            return int(self.low) + int(u * (int(self.high) - int(self.low) + 1))
+        return float(self.low + u * (self.high - self.low))
+
+    def contains(self, value: Any) -> bool:
+        """Whether the value may stand in a proposal."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.kind == "integer" and not isinstance(value, int):
+            return False
+        below = value < self.high if self.kind == "periodic" else value <= self.high
+        return self.low <= value and below
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpace:
+    """Named dimensions, and where the micrograph says to look first.
+
+    Attributes
+    ----------
+    dimensions : tuple of Dimension
+        In a fixed order.
+    measured : mapping
+        Values that the micrograph shows, by name of dimension; may be empty.
+    measured_sigma : mapping
+        Their standard uncertainties, in the unit of the dimension.
+    """
+
+    dimensions: tuple[Dimension, ...]
+    measured: Mapping[str, float]
+    measured_sigma: Mapping[str, float]
+
+    def sample(self, rng: np.random.Generator) -> dict[str, float | int]:
+        """Draw every dimension uniformly."""
+        return {d.name: d.from_unit(rng.random()) for d in self.dimensions}
+
+    def sample_near_image(self, rng: np.random.Generator) -> dict[str, float | int]:
+        """Draw measured dimensions around their measured values, others uniformly.
+
+        Without a measurement this is `sample`; the number of draws is the same.
+        """
+        vector = self.sample(rng)
+        for d in self.dimensions:
+            step = rng.normal()
+            if d.name in self.measured and d.kind != "integer":
+                value = self.measured[d.name] + step * self.measured_sigma[d.name]
+                vector[d.name] = self._inside(d, value)
+        return vector
+
+    def contains(self, vector: Mapping[str, Any]) -> bool:
+        """Whether the vector has a legal value for every dimension and no other key."""
+        return set(vector) == {d.name for d in self.dimensions} and all(
+            d.contains(vector[d.name]) for d in self.dimensions
+        )
+
+    def encode(self, vectors: list[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Return (n, m) features in [-1, 1] for surrogates.
+
+        A periodic dimension becomes the cosine and sine of its phase, so that its two
+        ends are neighbours; the others are scaled linearly.
+        """
+        features: list[NDArray[np.float64]] = []
+        for d in self.dimensions:
+            values = np.array([float(v[d.name]) for v in vectors])
+            unit = (values - d.low) / ((d.high - d.low) or 1.0)
+            if d.kind == "periodic":
+                features += [np.cos(2 * np.pi * unit), np.sin(2 * np.pi * unit)]
+            else:
+                features.append(2 * unit - 1)
+        return np.array(features).T.reshape(len(vectors), -1)
+
+    @staticmethod
+    def _inside(d: Dimension, value: float) -> float:
+        if d.kind == "periodic":
+            span = d.high - d.low
+            wrapped = d.low + (value - d.low) % span
+            return float(wrapped if wrapped < d.high else d.low)
+        return float(min(max(value, d.low), d.high))

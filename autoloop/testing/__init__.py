@@ -1,0 +1,1 @@
+"""Contract checks and toy engines that anyone may import."""

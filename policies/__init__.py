@@ -1,0 +1,1 @@
+"""Policies, one a file, installed as `autoloop.policies`."""
