@@ -1,6 +1,7 @@
-"""autoloop determines the atomic structure of a grain boundary from a HAADF-STEM image.
+"""autoloop finds the atomic structure of a grain boundary from a HAADF-STEM image.
 
-The package imports nothing heavy: `autoloop --help` and `autoloop status` start at once.
+The package imports nothing heavy, so `autoloop --help` and `autoloop status` start at
+once.
 """
 
 from __future__ import annotations

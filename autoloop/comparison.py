@@ -1,0 +1,368 @@
+"""One candidate against the micrograph: placed, simulated, registered, scored.
+
+Atoms are mapped into the image by the lattice of their own grain as measured, blended
+across the core, so that neither the strain of an approximant nor the lattice constant
+of a potential shows as a difference. The bulk of the lower grain ties the candidate to
+the image: what is left to find is which of its lattice points lies where, a short list
+of hypotheses. A wrong translation of the upper grain then shows as residual.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoloop.domain import Bicrystal, ColumnResiduals, Columns, Reading, Score
+from autoloop.geometry import Frame, project_columns
+from autoloop.imaging.convolution import ColumnImager
+from autoloop.imaging.fit import ImagingParameters, apply
+from autoloop.imaging.probe import Microscope, z_exponent
+from autoloop.scoring.emd import capped_emd, merge_close
+from autoloop.scoring.registration import register, subpixel_shift
+from autoloop.scoring.residuals import column_residuals
+from autoloop.scoring.similarity import mse, ssim
+from autoloop.structure.template import BoundaryTemplate
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+BAND: Final = 8.0
+"""Half-height of the boundary band that SSIM and EMD look at [Å]."""
+EDGE: Final = 1.5
+"""Unmatched columns this close to the edge of the band are free [Å]."""
+BLEND: Final = 4.0
+"""Distance over which the map of one grain gives way to that of the other [Å]."""
+RESOLVED: Final = 0.85
+"""Columns closer than this share of the fitted column width are seen as one: Sparrow's
+limit, two standard deviations of a Gaussian, is 0.85 of its full width at half maximum.
+"""
+HEIGHT_RANGE: Final = 3.5
+"""How far the boundary of a candidate may lie from the line as read [Å]."""
+_SEAM: Final = 1.0  # [Å]: left out at either end of a period that does not repeat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Target:
+    """What candidates are compared with: fixed once for a micrograph.
+
+    Attributes
+    ----------
+    measured : (n_y, n_x) float array
+        The crop.
+    offset_px : (int, int)
+        x and y of its first pixel in the whole image.
+    reading : Reading
+        Frame, boundary and lattice phases.
+    microscope : Microscope
+        The probe.
+    imaging : ImagingParameters
+        Fitted on the bulk of both grains.
+    columns : Columns
+        Columns seen in the crop [pixels of the whole image].
+    column_width : float
+        Their typical full width at half maximum [Å].
+    extent : float
+        Half-height of the region compared [Å].
+    window : int
+        Window of the windowed SSIM [pixels].
+    """
+
+    measured: Array
+    offset_px: tuple[int, int]
+    reading: Reading
+    microscope: Microscope
+    imaging: ImagingParameters
+    columns: Columns
+    column_width: float
+    extent: float
+    window: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Placement:
+    """A candidate in the image.
+
+    Attributes
+    ----------
+    simulated : (n_y, n_x) float array
+        On the intensity scale of the micrograph, over the crop.
+    columns : Columns
+        Its columns over the region compared, tiled [pixels of the whole image];
+        intensities are sums of Z**exponent.
+    labels : (n,) int array
+        For each of `columns`, the column of one period it is an image of.
+    atom_labels : (n_atoms,) int array
+        Column of one period to which each atom belongs.
+    """
+
+    simulated: Array
+    columns: Columns
+    labels: NDArray[np.int64]
+    atom_labels: NDArray[np.int64]
+
+
+def frame_of(reading: Reading) -> Frame:
+    """Return the frame of a reading."""
+    return Frame(
+        origin_px=reading.origin_px,
+        pixel_size=reading.pixel_size,
+        angle_deg=reading.angle_deg,
+        shear=reading.shear,
+    )
+
+
+def pixel_coordinates(shape: tuple[int, ...], offset_px: tuple[int, int]) -> Array:
+    """Return (n_y, n_x, 2) whole-image pixel coordinates of a crop."""
+    rows, columns = np.indices(shape[:2], dtype=float)
+    return np.stack((columns + offset_px[0], rows + offset_px[1]), axis=-1)
+
+
+def smooth_coordinates(
+    reading: Reading, shape: tuple[int, ...], offset_px: tuple[int, int]
+) -> tuple[Array, Array]:
+    """Return boundary coordinates of a crop's pixels, plain [Å] and normalised.
+
+    Returns
+    -------
+    plain : (n_y, n_x, 2) float array
+        (x, y) in the boundary frame of the reading [Å].
+    normalised : (n_y, n_x, 2) float array
+        The same over half the crop's diagonal: the coordinates of the imaging fit.
+    """
+    pixels = pixel_coordinates(shape, offset_px)
+    plain = frame_of(reading).to_boundary(pixels.reshape(-1, 2)).reshape(pixels.shape)
+    scale = 0.5 * math.hypot(shape[0], shape[1]) * reading.pixel_size
+    return plain, plain / scale
+
+
+class Comparison:
+    """Compares bicrystals of one template with one target.
+
+    Parameters
+    ----------
+    template : BoundaryTemplate
+        What all candidates share.
+    target : Target
+        The micrograph.
+    """
+
+    def __init__(self, template: BoundaryTemplate, target: Target) -> None:
+        self._template = template
+        self._target = target
+        self._frame = frame_of(target.reading)
+        self._exponent = z_exponent(target.microscope)
+        self._imager = ColumnImager(
+            target.measured.shape,
+            self._frame.matrix,
+            (float(target.offset_px[0]), float(target.offset_px[1])),
+            target.microscope,
+            target.imaging.blur_sigma,
+        )
+        plain, self._smooth = smooth_coordinates(
+            target.reading, target.measured.shape, target.offset_px
+        )
+        self._centre = self._frame.to_boundary(self._centre_px()[None])[0]
+        self.region = self._inside(plain, target.extent)
+        self.band = self._inside(plain, BAND)
+        self._lower_bulk = self.region & (plain[..., 1] < -BLEND)
+        seen = self._frame.to_boundary(target.columns.positions)
+        kept = self._inside(seen, BAND)
+        self._measured = Columns(
+            positions=seen[kept], intensities=target.columns.intensities[kept]
+        )
+        self._lattice = _projected_points(template)
+
+    def compare(self, bicrystal: Bicrystal) -> tuple[Score, ColumnResiduals, Placement]:
+        """Register a bicrystal and score it.
+
+        Returns
+        -------
+        score : Score
+            Without energies.
+        residuals : ColumnResiduals
+            Columns of the band, in the boundary frame of the reading [Å].
+        placement : Placement
+            The candidate in the image.
+        """
+        measured = self._target.measured
+        shifts = self._hypotheses(bicrystal)
+        stack = np.array([self._simulate(bicrystal, shift) for shift in shifts])
+        found = register(measured, stack, self.region)
+        simulated = stack[found.index]
+        placement = self._placement(bicrystal, shifts[found.index], simulated)
+        dx, dy = subpixel_shift(measured, simulated, self._lower_bulk)
+        own = Columns(
+            positions=self._frame.to_boundary(placement.columns.positions),
+            intensities=placement.columns.intensities,
+        )
+        own = merge_close(own, RESOLVED * self._target.column_width)
+        inside = self._inside(own.positions, BAND)
+        own = Columns(
+            positions=own.positions[inside], intensities=own.intensities[inside]
+        )
+        edges = (self._at_edge(self._measured), self._at_edge(own))
+        plain = capped_emd(self._measured, own, *edges)
+        with_intensity = capped_emd(self._measured, own, *edges, intensity=True)
+        score = Score(
+            ssim=ssim(measured, simulated, self._target.window, self.band),
+            ssim_7=ssim(measured, simulated, 7, self.region),
+            ssim_35=ssim(measured, simulated, 35, self.region),
+            emd_angstrom_per_column=plain.value,
+            emd_intensity=with_intensity.value,
+            mse=mse(measured, simulated, self.region),
+            shift_px=(dx, dy),
+            confidence=found.confidence,
+        )
+        return score, column_residuals(self._measured, own, plain.pairs), placement
+
+    def _centre_px(self) -> Array:
+        """Return the point of the boundary line nearest to the crop's centre."""
+        n_y, n_x = self._target.measured.shape
+        middle = np.array([(n_x - 1) / 2, (n_y - 1) / 2]) + self._target.offset_px
+        x = self._frame.to_boundary(middle[None])[0, 0]
+        return np.asarray(self._frame.to_pixels(np.array([[x, 0.0]]))[0])
+
+    def _inside(self, points: Array, half_height: float) -> Mask:
+        """Whether points (..., 2) [Å] lie in the region compared."""
+        inside = np.abs(points[..., 1]) <= half_height
+        if not self._template.exact:
+            half = self._half_period() - _SEAM
+            inside &= np.abs(points[..., 0] - self._centre[0]) <= half
+        return np.asarray(inside)
+
+    def _half_period(self) -> float:
+        """Return half of one period as the lower grain's lattice shows it [Å]."""
+        stretch = float(self._template.lower.to_reference[0, 0])
+        return 0.5 * abs(stretch) * self._template.width
+
+    def _at_edge(self, columns: Columns) -> Mask:
+        """Whether columns lie within `EDGE` of the band's or the crop's edge."""
+        points = columns.positions
+        pixels = self._frame.to_pixels(points) - self._target.offset_px
+        n_y, n_x = self._target.measured.shape
+        to_crop = np.min(np.minimum(pixels, [n_x - 1, n_y - 1] - pixels), axis=1)
+        edge = to_crop * self._frame.pixel_size < EDGE
+        edge |= np.abs(points[:, 1]) > BAND - EDGE
+        if not self._template.exact:
+            half = self._half_period() - _SEAM
+            edge |= np.abs(points[:, 0] - self._centre[0]) > half - EDGE
+        return np.asarray(edge)
+
+    def _hypotheses(self, bicrystal: Bicrystal) -> Array:
+        """Return lattice translations (k, 2) of the lower grain to try [Å, model].
+
+        One period along x; along y, those that bring the boundary near the line.
+        """
+        height = bicrystal.boundary_height - bicrystal.origins[1, 1]
+        mapped = self._lower_to_boundary(self._lattice + np.array([0.0, height]))
+        return self._lattice[np.abs(mapped[:, 1]) <= HEIGHT_RANGE]
+
+    def _lower_to_boundary(self, offsets: Array) -> Array:
+        """Map offsets (n, 2) from the lower lattice origin to the reading's frame."""
+        start = np.array([self._target.reading.lower_origin_px])
+        anchor = self._frame.to_boundary(start)[0]
+        return np.asarray(offsets @ self._template.lower.to_reference.T + anchor)
+
+    def _place(self, bicrystal: Bicrystal, xy: Array, shift: Array) -> Array:
+        """Map points (n, 2) of one period into the reading's frame [Å], tiled.
+
+        Returns (tiles, n, 2).
+        """
+        template = self._template
+        lower = template.lower.to_reference
+        base = xy - bicrystal.origins[1, :2] + shift
+        # the model's point on its boundary that falls on the centre of the line
+        anchor = self._lower_to_boundary(np.zeros((1, 2)))[0]
+        height = bicrystal.boundary_height - bicrystal.origins[1, 1] + shift[1]
+        along = (self._centre[0] - anchor[0] - lower[0, 1] * height) / lower[0, 0]
+        pivot = np.array([along, height])
+        wrapped = base.copy()
+        wrapped[:, 0] -= template.width * np.round(
+            (base[:, 0] - pivot[0]) / template.width
+        )
+        tiles = self._tiles()
+        points = wrapped[None] + tiles[:, None, None] * np.array([template.width, 0.0])
+        rise = points[..., 1] - height
+        share = np.clip(rise / BLEND, 0.0, 1.0)
+        share = (share * share * (3 - 2 * share))[..., None]
+        difference = template.upper.to_reference - lower
+        mapped = points @ lower.T + share * ((points - pivot) @ difference.T)
+        return np.asarray(mapped + anchor)
+
+    def _tiles(self) -> Array:
+        if not self._template.exact:
+            return np.array([-1.0, 0.0, 1.0])  # neighbours lend the tails of probes
+        n_y, n_x = self._target.measured.shape
+        reach = np.hypot(n_x, n_y) * self._frame.pixel_size / self._template.width
+        n = int(np.ceil(reach / 2)) + 2
+        return np.arange(-n, n + 1, dtype=float)
+
+    def _simulate(self, bicrystal: Bicrystal, shift: Array) -> Array:
+        placed = self._place(bicrystal, bicrystal.positions[:, :2], shift)
+        weights = self._weights(bicrystal)
+        columns = Columns(
+            positions=self._frame.to_pixels(placed.reshape(-1, 2)),
+            intensities=np.tile(weights, len(placed)),
+        )
+        image = self._imager.image(columns)
+        return apply(self._target.imaging, image, self._smooth)
+
+    def _weights(self, bicrystal: Bicrystal) -> Array:
+        """Scattering power of each atom, per ångström of depth."""
+        z = bicrystal.numbers.astype(float)
+        return np.asarray(z**self._exponent / self._template.depth)
+
+    def _placement(
+        self, bicrystal: Bicrystal, shift: Array, simulated: Array
+    ) -> Placement:
+        period, atom_labels = project_columns(bicrystal, self._weights(bicrystal))
+        placed = self._place(bicrystal, period.positions, shift)
+        flat = placed.reshape(-1, 2)
+        labels = np.tile(np.arange(len(period)), len(placed))
+        pixels = self._frame.to_pixels(flat)
+        n_y, n_x = self._target.measured.shape
+        local = pixels - self._target.offset_px
+        seen = np.all((local > -0.5) & (local < [n_x - 0.5, n_y - 0.5]), axis=1)
+        seen &= self._inside(flat, self._target.extent)
+        columns = Columns(
+            positions=pixels[seen],
+            intensities=np.tile(period.intensities, len(placed))[seen],
+        )
+        return Placement(
+            simulated=simulated,
+            columns=columns,
+            labels=labels[seen],
+            atom_labels=atom_labels,
+        )
+
+
+def _projected_points(template: BoundaryTemplate) -> Array:
+    """Return (k, 2) projected lattice points of the lower grain, one period of x [Å].
+
+    Those whose height suffices to bring any termination to the line as read.
+    """
+    reach = np.arange(-12, 13)
+    cells = np.stack(np.meshgrid(reach, reach, reach), -1).reshape(-1, 3)
+    points = (cells @ template.lower.lattice)[:, :2]
+    points = points[np.abs(points[:, 1]) < 4 * HEIGHT_RANGE]
+    x = np.mod(points[:, 0] + 1e-3, template.width) - 1e-3
+    return np.unique(np.round(np.column_stack((x, points[:, 1])), 4), axis=0)
+
+
+def with_energies(
+    score: Score,
+    energy: float | None,
+    limits: tuple[float, float] | None,
+    excess_per_nm2: float | None,
+) -> Score:
+    """Return a score with the energies filled in."""
+    return replace(
+        score,
+        energy_j_per_m2=energy,
+        energy_limits_j_per_m2=limits,
+        gamma_excess_per_nm2=excess_per_nm2,
+    )

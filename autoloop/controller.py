@@ -1,0 +1,296 @@
+"""The cycle: propose, evaluate, record.
+
+The proposals of cycle k see the archive through cycle k-1-lag, so workers never wait
+for a slow candidate, and nothing depends on who finishes first. What is in the journal
+is not done again: a run that was cut anywhere goes on as if it never had been.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, Final
+
+from autoloop.archive import Archive
+from autoloop.domain import Candidate, Evaluation, Proposal, candidate_id, stream
+from autoloop.errors import ConfigError, JournalError
+from autoloop.journal import Journal
+from autoloop.protocols import Event, Executor, Listener, Outcome, Policy
+from autoloop.records import pack
+from autoloop.structure.space import SearchSpace
+
+HOPELESS: Final = 50
+"""When so many evaluations, from the first on, all fail, the run ends."""
+
+
+class _End(Exception):  # noqa: N818 - an end, not an error
+    """The run ends before its budget is used up."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Controller:
+    """Runs cycles until the budget is used up.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        What the policy searches.
+    policy : Policy
+        Proposes.
+    executor : Executor
+        Evaluates; it stays open.
+    journal : Journal
+        Open for writing, new or with the beginning of this run.
+    seed : int
+        Seed of the run.
+    batch : int
+        Proposals in a cycle.
+    lag : int
+        Cycles that may be under way when the next one is proposed.
+    n_evaluations : int
+        Budget; counts positions in the run, duplicates and failures among them.
+    wall_time_s : float, optional
+        Time after which `run` ends, counted from its call [s].
+    listeners : sequence of callable
+        Each is told every `Event`.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        policy: Policy,
+        executor: Executor,
+        journal: Journal,
+        *,
+        seed: int,
+        batch: int,
+        lag: int,
+        n_evaluations: int,
+        wall_time_s: float | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        if batch < 1 or lag < 0 or n_evaluations < 1:
+            raise ValueError(
+                "batch and n_evaluations must be at least 1 and lag at least 0, got "
+                f"{batch}, {n_evaluations} and {lag}"
+            )
+        self._space = space
+        self._policy = policy
+        self._executor = executor
+        self._journal = journal
+        self._seed = seed
+        self._batch = batch
+        self._lag = lag
+        self._n_evaluations = n_evaluations
+        self._wall_time_s = wall_time_s
+        self._listeners = listeners
+        self._details = functools.lru_cache(maxsize=64)(journal.details)
+        self._proposals = journal.proposals()
+        self._evaluations = {e.id: e for e in journal.evaluations()}
+        if any(len(p) != batch for p in self._proposals.values()):
+            raise JournalError(
+                f"{journal.path}: was written with another batch size than {batch}; "
+                "resume with the run file it was started with"
+            )
+        self._running: dict[Future[Outcome], Candidate] = {}
+        self._first_with_key: dict[str, str] = {}
+        self._deadline = math.inf
+
+    def run(self) -> str:
+        """Run to the end and return why it ended.
+
+        Returns
+        -------
+        str
+            ``budget``, ``wall_time``, ``all_failed`` or ``interrupted`` (by Ctrl-C;
+            the journal is intact and the run can be resumed).
+        """
+        if self._wall_time_s is not None:
+            self._deadline = time.monotonic() + self._wall_time_s
+        self._tell("run_started", 0, self._plan())
+        n_cycles = math.ceil(self._n_evaluations / self._batch)
+        try:
+            for cycle in range(n_cycles):
+                self._wait_through(cycle - 1 - self._lag)
+                proposals = self._propose(cycle)
+                self._start(cycle, proposals)
+            self._wait_through(n_cycles - 1)
+            reason = "budget" if self._any_scored() else "all_failed"
+        except _End as end:
+            reason = end.reason
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        finally:
+            for future in self._running:
+                future.cancel()
+        self._tell("run_finished", n_cycles - 1, {"reason": reason, **self._tally()})
+        return reason
+
+    def _propose(self, cycle: int) -> tuple[Proposal, ...]:
+        """Return the whole batch of a cycle, from the journal if it is there."""
+        if cycle not in self._proposals:
+            archive = self._archive(cycle)
+            rng = stream(self._seed, cycle)
+            answer = self._policy.propose(self._space, archive, self._batch, rng)
+            proposals = self._checked(answer, archive)
+            self._journal.put_proposals(cycle, proposals)
+            self._proposals[cycle] = proposals
+            told = [
+                {"id": candidate_id(cycle, index), **_as_json(proposal)}
+                for index, proposal in enumerate(proposals)
+            ]
+            self._tell("cycle_proposed", cycle, {"proposals": told})
+        return self._proposals[cycle]
+
+    def _archive(self, cycle: int) -> Archive:
+        """Return what the policy may see in a cycle, whatever else is known."""
+        n_visible = max(0, cycle - self._lag)
+        return Archive(
+            (e for e in self._evaluations.values() if e.cycle < n_visible),
+            pending=[p for k in range(n_visible, cycle) for p in self._proposals[k]],
+            load_details=self._details,
+        )
+
+    def _start(self, cycle: int, proposals: tuple[Proposal, ...]) -> None:
+        """Submit what is neither recorded nor a repeat nor beyond the budget."""
+        for index, proposal in enumerate(proposals):
+            if cycle * self._batch + index >= self._n_evaluations:
+                break
+            id_ = candidate_id(cycle, index)
+            first = self._first_with_key.setdefault(proposal.key(), id_)
+            if id_ in self._evaluations:
+                continue
+            if first != id_:
+                self._record(_duplicate(cycle, index, proposal, first))
+                continue
+            parents = tuple(self._details(p).bicrystal for p in proposal.parents)
+            candidate = Candidate(
+                id=id_, cycle=cycle, index=index, proposal=proposal, parents=parents
+            )
+            self._running[self._executor.submit(candidate)] = candidate
+
+    def _wait_through(self, cycle: int) -> None:
+        """Record results until all of this cycle and those before it are known."""
+        timeout: float | None = 0.0  # first, what is done already
+        while True:
+            done, _ = wait(self._running, timeout, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda f: self._running[f].id):
+                outcome = future.result()
+                del self._running[future]
+                self._record(outcome)
+            self._check_end()
+            if not any(c.cycle <= cycle for c in self._running.values()):
+                return
+            left = self._deadline - time.monotonic()
+            timeout = None if math.isinf(left) else max(0.0, left)
+
+    def _record(self, outcome: Outcome) -> None:
+        self._journal.record(outcome)
+        evaluation, timing = outcome.evaluation, outcome.timing
+        self._evaluations[evaluation.id] = evaluation
+        data = {
+            **_as_json(evaluation),
+            "wall_s": None if timing is None else timing.wall_s,
+            **self._tally(),
+        }
+        self._tell("evaluation", evaluation.cycle, data)
+
+    def _check_end(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise _End("wall_time")
+        first = [
+            self._evaluations.get(candidate_id(*divmod(position, self._batch)))
+            for position in range(min(HOPELESS, self._n_evaluations))
+        ]
+        if all(e is not None and e.cost is None for e in first):
+            raise _End("all_failed")
+
+    def _checked(self, answer: object, archive: Archive) -> tuple[Proposal, ...]:
+        """Return the proposals as the journal will give them back, or refuse them."""
+        name = type(self._policy).__name__
+        if not isinstance(answer, list | tuple) or len(answer) != self._batch:
+            got = len(answer) if isinstance(answer, list | tuple) else repr(answer)
+            raise ConfigError(
+                f"policy {name}: was asked for {self._batch} proposals and gave {got}; "
+                "propose() has to return a list of exactly n"
+            )
+        return tuple(_checked(name, p, self._space, archive) for p in answer)
+
+    def _any_scored(self) -> bool:
+        return any(e.cost is not None for e in self._evaluations.values())
+
+    def _plan(self) -> dict[str, object]:
+        return {
+            "policy": type(self._policy).__name__,
+            "seed": self._seed,
+            "batch": self._batch,
+            "lag": self._lag,
+            "budget": self._n_evaluations,
+            **self._tally(),
+        }
+
+    def _tally(self) -> dict[str, object]:
+        known = self._evaluations.values()
+        best = Archive(known).best()
+        return {
+            "n_done": len(known),
+            "n_failed": sum(e.failure is not None for e in known),
+            "n_duplicates": sum(e.duplicate_of is not None for e in known),
+            "best": {"id": best[0].id, "cost": best[0].cost} if best else None,
+        }
+
+    def _tell(self, name: str, cycle: int, data: dict[str, object]) -> None:
+        for listener in self._listeners:
+            listener(Event(name=name, cycle=cycle, data=data))
+
+
+def _checked(
+    policy: str, proposal: object, space: SearchSpace, archive: Archive
+) -> Proposal:
+    if not isinstance(proposal, Proposal):
+        raise ConfigError(f"policy {policy}: gave {proposal!r}, which is no Proposal")
+    try:
+        text = json.dumps(dict(proposal.parameters), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"policy {policy}: the parameters of {proposal.mutation} are not JSON "
+            f"({error}): {dict(proposal.parameters)}; use plain finite numbers"
+        ) from error
+    for parent in proposal.parents:
+        if parent not in archive or archive[parent].cost is None:
+            raise ConfigError(
+                f"policy {policy}: {proposal.mutation} names the parent {parent}, which"
+                " is not a scored evaluation of the archive it was given"
+            )
+    parameters = json.loads(text)
+    if proposal.mutation == "assemble" and not space.contains(parameters):
+        bounds = ", ".join(f"{d.name} [{d.low}, {d.high}]" for d in space.dimensions)
+        raise ConfigError(
+            f"policy {policy}: proposes {parameters}, outside the space ({bounds})"
+        )
+    return dataclasses.replace(proposal, parameters=parameters)
+
+
+def _duplicate(cycle: int, index: int, proposal: Proposal, first: str) -> Outcome:
+    evaluation = Evaluation(
+        id=candidate_id(cycle, index),
+        cycle=cycle,
+        index=index,
+        proposal=proposal,
+        duplicate_of=first,
+    )
+    return Outcome(evaluation=evaluation, details=None, timing=None)
+
+
+def _as_json(value: object) -> dict[str, Any]:
+    """Return a dataclass without arrays as JSON values."""
+    tree: dict[str, Any] = json.loads(pack(value).text)
+    return tree

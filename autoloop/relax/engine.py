@@ -1,0 +1,242 @@
+"""Relaxation of a bicrystal in LAMMPS.
+
+The slab is periodic in the boundary plane and ends in vacuum above and below. The far
+end of the second grain is frozen and carries the frame; the far end of the first is
+rigid and free to translate, so that expansion and translation find their own values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal, Relaxation
+from autoloop.errors import SimulationError
+from autoloop.geometry import wrapped
+from autoloop.relax.potentials import Potential
+from autoloop.relax.session import Session, session
+
+Array = NDArray[np.float64]
+
+_VACUUM = 12.0
+"""Room for atoms to move along y on either side before they count as lost [Å]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaxSettings:
+    """What a relaxation may take and what it accepts.
+
+    Attributes
+    ----------
+    first_iterations : int
+        Cap on iterations of the first, coarse minimisation, after which neighbours and
+        search directions are set up afresh.
+    max_iterations : int
+        Cap on iterations of the second.
+    force_tolerance : float
+        Two-norm of the force, per square root of the number of atoms, at which a
+        structure is relaxed [eV/Å].
+    max_residual_force : float
+        At a cap, a force component above this makes the relaxation fail [eV/Å].
+    min_separation : float
+        Atoms closer than this are refused [Å].
+    max_displacement : float
+        Free atoms that moved further than this, apart from the grain's translation,
+        make the relaxation fail [Å].
+    max_translation : float
+        The same for the first grain as a whole, along y [Å].
+    """
+
+    first_iterations: int = 100
+    max_iterations: int = 2000
+    force_tolerance: float = 3e-4
+    max_residual_force: float = 0.05
+    min_separation: float = 0.5
+    max_displacement: float = 8.0
+    max_translation: float = 5.0
+
+
+class LammpsRelaxer:
+    """Relaxes bicrystals with one potential.
+
+    Parameters
+    ----------
+    potential : Potential
+        Has every species that will occur.
+    settings : RelaxSettings
+        Tolerances and limits.
+    """
+
+    def __init__(
+        self, potential: Potential, settings: RelaxSettings | None = None
+    ) -> None:
+        self.potential = potential
+        self.settings = settings or RelaxSettings()
+
+    def relax(self, bicrystal: Bicrystal, rng: np.random.Generator) -> Relaxation:
+        """Bring a bicrystal to its nearest minimum of energy.
+
+        Parameters
+        ----------
+        bicrystal : Bicrystal
+            Any vacuum in its cell is ignored.
+        rng : Generator
+            Not drawn from: minimisation has no chance in it.
+
+        Returns
+        -------
+        Relaxation
+            Atoms in the same order. Positions are continuous: no atom is wrapped.
+
+        Raises
+        ------
+        SimulationError
+            Its message begins with the name of the failure: ``overlap``,
+            ``lost_atoms``, ``not_finite``, ``unconverged``, ``displaced``,
+            ``separated`` or ``lammps``.
+        """
+        _refuse_overlap(bicrystal, self.settings.min_separation)
+        lammps = session()
+        start = load(lammps, self.potential, bicrystal)
+        _constrain(lammps, bicrystal)
+        n_evaluations = self._minimise(lammps, len(bicrystal.numbers))
+        energies = lammps.energies()
+        moved = lammps.positions() - start
+        if not (np.isfinite(energies).all() and np.isfinite(moved).all()):
+            raise SimulationError("not_finite: energies or positions after relaxation")
+        self._refuse_implausible(bicrystal, moved)
+        return Relaxation(
+            bicrystal=replace(bicrystal, positions=bicrystal.positions + moved),
+            energies=energies,
+            n_force_evaluations=n_evaluations,
+        )
+
+    def _minimise(self, lammps: Session, n_atoms: int) -> int:
+        settings = self.settings
+        tolerance = settings.force_tolerance * np.sqrt(n_atoms)
+        first = lammps.minimise(100 * tolerance, settings.first_iterations)
+        if not np.isfinite(lammps.thermo("pe")):
+            raise SimulationError(
+                f"not_finite: energy after {first.n_iterations} iterations"
+            )
+        last = lammps.minimise(tolerance, settings.max_iterations)
+        if not last.max_force <= settings.max_residual_force:
+            raise SimulationError(
+                f"unconverged: force {last.max_force:.3g} eV/Å remains after "
+                f"{last.n_iterations} iterations ({last.criterion}), at most "
+                f"{settings.max_residual_force:g} eV/Å is allowed"
+            )
+        return first.n_force_evaluations + last.n_force_evaluations + 1
+
+    def _refuse_implausible(self, bicrystal: Bicrystal, moved: Array) -> None:
+        upper = bicrystal.regions == UPPER_BLOCK
+        shift = moved[upper].mean(axis=0) if upper.any() else np.zeros(3)
+        if abs(shift[1]) > self.settings.max_translation:
+            raise SimulationError(
+                f"separated: the grains moved {shift[1]:.1f} Å apart along y, at most "
+                f"{self.settings.max_translation:g} Å is plausible"
+            )
+        own = np.minimum(
+            np.linalg.norm(moved, axis=1), np.linalg.norm(moved - shift, axis=1)
+        )
+        furthest = int(np.argmax(np.where(bicrystal.regions == FREE, own, 0.0)))
+        if own[furthest] > self.settings.max_displacement:
+            raise SimulationError(
+                f"displaced: atom {furthest} moved {own[furthest]:.1f} Å, at most "
+                f"{self.settings.max_displacement:g} Å is plausible"
+            )
+
+
+def single_point(potential: Potential, bicrystal: Bicrystal) -> Array:
+    """Return the (n,) energies of the atoms where they stand [eV]."""
+    lammps = session()
+    load(lammps, potential, bicrystal)
+    return lammps.energies()
+
+
+def load(lammps: Session, potential: Potential, bicrystal: Bicrystal) -> Array:
+    """Put a bicrystal into a wiped LAMMPS instance.
+
+    Returns
+    -------
+    (n, 3) float array
+        Positions as LAMMPS has them at the start [Å].
+
+    Raises
+    ------
+    ValueError
+        If the cell is not in the boundary frame, or a species is not of the potential.
+    """
+    cell = bicrystal.cell
+    if max(abs(cell[0, 1]), abs(cell[0, 2]), abs(cell[2, 1])) > 1e-6:
+        raise ValueError(f"x must be along a and y normal to c, got cell {cell}")
+    unknown = set(bicrystal.numbers.tolist()) - set(potential.species)
+    if unknown:
+        raise ValueError(f"{potential.name} was set up without species {unknown}")
+    height = bicrystal.positions[:, 1]
+    low, high = height.min() - _VACUUM, height.max() + _VACUUM
+    box = np.array(
+        [
+            [cell[0, 0], 0.0, 0.0],
+            [0.0, high - low, 0.0],
+            [cell[2, 0], 0.0, cell[2, 2]],
+            [0.0, low, 0.0],
+        ]
+    )
+    start = wrapped(bicrystal.positions, box[:3])
+    lammps.start(potential, box, periodic_y=False)
+    types = np.searchsorted(np.sort(potential.species), bicrystal.numbers)
+    lammps.add_atoms(np.argsort(potential.species)[types] + 1, start)
+    return lammps.positions()  # LAMMPS wraps atoms on an edge of the box once more
+
+
+def _constrain(lammps: Session, bicrystal: Bicrystal) -> None:
+    # `fix rigid` is ignored by minimisers; equal forces on a block move it as a whole.
+    for region, name, fix in (
+        (LOWER_BLOCK, "lower", "setforce 0.0 0.0 0.0"),
+        (UPPER_BLOCK, "upper", "aveforce 0.0 0.0 0.0"),
+    ):
+        ids = np.flatnonzero(bicrystal.regions == region) + 1
+        if len(ids):
+            lammps.command(f"group {name} id {_ranges(ids)}")
+            lammps.command(f"fix {name} {name} {fix}")
+
+
+def _ranges(ids: NDArray[np.int64]) -> str:
+    """Write sorted ids the short way.
+
+    Examples
+    --------
+    >>> _ranges(np.array([1, 2, 3, 7, 9, 10]))
+    '1:3 7:7 9:10'
+    """
+    breaks = np.flatnonzero(np.diff(ids) != 1)
+    firsts = ids[np.concatenate(([0], breaks + 1))]
+    lasts = ids[np.concatenate((breaks, [len(ids) - 1]))]
+    return " ".join(f"{a}:{b}" for a, b in zip(firsts, lasts, strict=True))
+
+
+def _refuse_overlap(bicrystal: Bicrystal, limit: float) -> None:
+    """Raise when two atoms are closer than a limit [Å].
+
+    Coincident atoms have infinite energy, and the minimiser then never returns.
+    """
+    from scipy.spatial import cKDTree
+
+    if not np.isfinite(bicrystal.positions).all():
+        raise SimulationError("not_finite: positions before relaxation")
+    cell = bicrystal.cell
+    inside = wrapped(bicrystal.positions, cell)
+    # Images of the atoms near the cell's edges, one cell to each side.
+    shifts = [i * cell[0] + k * cell[2] for i in (0, 1, -1) for k in (0, 1, -1)]
+    images = np.concatenate([inside + shift for shift in shifts])
+    distances, _ = cKDTree(images).query(inside, k=2)
+    first = int(np.argmin(distances[:, 1]))
+    if distances[first, 1] < limit:
+        x, y, z = bicrystal.positions[first]
+        raise SimulationError(
+            f"overlap: atom {first} at ({x:.2f}, {y:.2f}, {z:.2f}) Å has a neighbour "
+            f"at {distances[first, 1]:.2f} Å, closer than {limit:g} Å"
+        )

@@ -1,0 +1,134 @@
+"""The folder best/: what a run found, as files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoloop.domain import Details, Evaluation, Score
+from autoloop.microscopy.writing import write_image_tif
+from autoloop.report.export import SUFFIXES, describe, write_structure
+from autoloop.report.figures import ColumnTable, View, overlay_figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Finalist:
+    """One of the best structures of a run.
+
+    Attributes
+    ----------
+    rank : int
+        1 for the lowest cost.
+    evaluation : Evaluation
+        With a score.
+    details : Details
+        Its relaxed bicrystal.
+    view : View, optional
+        Its image beside the measured one; only with a micrograph.
+    """
+
+    rank: int
+    evaluation: Evaluation
+    details: Details
+    view: View | None = None
+
+
+def write_best(folder: Path, finalists: Sequence[Finalist]) -> Path:
+    """Write ``best/1`` to ``best/k`` in the run folder, all or nothing.
+
+    Everything is written beside the old folder, brought to disk, and then put in its
+    place; a crash leaves the old one (as ``best.old`` if it falls between the two
+    renames that replace a folder) or the new one, never a mixture.
+
+    Returns
+    -------
+    Path
+        The folder ``best``.
+    """
+    best, new, old = (folder / name for name in ("best", "best.new", "best.old"))
+    shutil.rmtree(new, ignore_errors=True)
+    for finalist in finalists:
+        _write_finalist(new / str(finalist.rank), finalist)
+    new.mkdir(exist_ok=True)
+    _sync(new)
+    if best.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        best.rename(old)
+    new.rename(best)
+    shutil.rmtree(old, ignore_errors=True)
+    return best
+
+
+def score_table(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the content of ``score.json``; null is what was not measured."""
+    score = evaluation.score or Score()
+    return {
+        "ssim": score.ssim,
+        "ssim_7": score.ssim_7,
+        "ssim_35": score.ssim_35,
+        "emd_angstrom_per_column": score.emd_angstrom_per_column,
+        "mse": score.mse,
+        "energy_j_per_m2": score.energy_j_per_m2,
+        "energy_limits_j_per_m2": score.energy_limits_j_per_m2,
+        "gamma_excess_per_nm2": score.gamma_excess_per_nm2,
+        "cost": evaluation.cost,
+        "evaluation_id": evaluation.id,
+    }
+
+
+def _write_finalist(folder: Path, finalist: Finalist) -> None:
+    folder.mkdir(parents=True)
+    for format, suffix in SUFFIXES.items():
+        write_structure(
+            folder / f"structure{suffix}",
+            finalist.details.bicrystal,
+            format,
+            describe(finalist.evaluation),
+        )
+    table = score_table(finalist.evaluation)
+    text = json.dumps(table, indent=1, allow_nan=False) + "\n"
+    (folder / "score.json").write_text(text)
+    if finalist.view is not None:
+        write_image_tif(folder / "image.tif", finalist.view.simulated)
+        _write_columns(folder / "columns.csv", finalist.view.columns)
+        overlay_figure(
+            folder / "overlay.png", finalist.view, title=_title(finalist.evaluation)
+        )
+
+
+def _write_columns(path: Path, table: ColumnTable) -> None:
+    rows = zip(table.positions_px, table.elements, table.masses, strict=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("x_px", "y_px", "element", "mass"))
+        for (x, y), element, mass in rows:
+            writer.writerow((f"{x:.4f}", f"{y:.4f}", element, f"{mass:.4f}"))
+
+
+def _title(evaluation: Evaluation) -> str:
+    score = evaluation.score or Score()
+    parts = [evaluation.id]
+    for value, form in (
+        (score.ssim, "SSIM {:.3f}"),
+        (score.emd_angstrom_per_column, "EMD {:.2f} Å"),
+        (score.energy_j_per_m2, "γ {:.3f} J/m²"),
+    ):
+        if value is not None:
+            parts.append(form.format(value))
+    return "    ".join(parts)
+
+
+def _sync(folder: Path) -> None:
+    """Bring files and folders to disk, so that a rename cannot outrun them."""
+    for path in (folder, *folder.rglob("*")):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,188 @@
+"""How a run stands, read from its journal alone; quick, and harmless to the writer."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from autoloop.archive import Archive
+from autoloop.domain import Evaluation, Score
+from autoloop.errors import JournalError
+from autoloop.journal import Journal
+from autoloop.protocols import Timing
+from autoloop.report.events import seconds
+
+JOURNAL_NAME: Final = "journal.sqlite"
+"""Name of the journal in a run folder."""
+
+
+def journal_path(folder: Path) -> Path:
+    """Return where the journal of a run folder is.
+
+    Raises
+    ------
+    JournalError
+        If there is none.
+    """
+    path = folder / JOURNAL_NAME
+    if not path.is_file():
+        raise JournalError(
+            f"{folder}: holds no run (no {JOURNAL_NAME}); "
+            "give the folder that `autoloop run` named"
+        )
+    return path
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """Return how a run stands, as JSON values.
+
+    Returns
+    -------
+    dict
+        name, state, evaluations, failed, duplicates, budget, cycle, best {id, cost,
+        ssim, emd_angstrom_per_column, energy_j_per_m2}, per_policy and per_mutation
+        {proposed, improved}, cpu_s, wall_s, lammps_cpu_s. The state is ``running``,
+        ``finished``, ``interrupted``, or ``stopped``: nobody writes any more, although
+        the run did not end. Null is what is not known.
+
+    Raises
+    ------
+    JournalError
+        If the folder holds no run, or one that cannot be read.
+    """
+    path = journal_path(folder)
+    with Journal.read(path) as journal:
+        evaluations = journal.evaluations()
+        timings = journal.timings()
+        meta = journal.meta
+    archive = Archive(evaluations)
+    policy = str(meta.get("policy", "unknown"))
+    return {
+        "name": meta.get("name", folder.name),
+        "state": _state(meta, path),
+        "evaluations": len(archive),
+        "failed": len(archive.failed),
+        "duplicates": sum(e.duplicate_of is not None for e in archive),
+        "budget": meta.get("budget"),
+        "cycle": max((e.cycle for e in archive), default=0),
+        "best": _best(archive),
+        "per_policy": _shares((policy, e) for e in archive),
+        "per_mutation": _shares((e.proposal.mutation, e) for e in archive),
+        **_clock(meta, list(timings.values())),
+    }
+
+
+def _state(meta: Mapping[str, Any], path: Path) -> str:
+    state = str(meta.get("state", "running"))
+    if state == "running" and not _has_writer(path):
+        return "stopped"
+    return state
+
+
+def _has_writer(path: Path) -> bool:
+    """Whether some process holds the writer's lock of this journal."""
+    try:
+        descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)  # gives the lock back
+    return False
+
+
+def _best(archive: Archive) -> dict[str, Any] | None:
+    found = archive.best(1)
+    if not found:
+        return None
+    score = found[0].score or Score()
+    return {
+        "id": found[0].id,
+        "cost": found[0].cost,
+        "ssim": score.ssim,
+        "emd_angstrom_per_column": score.emd_angstrom_per_column,
+        "energy_j_per_m2": score.energy_j_per_m2,
+    }
+
+
+def _shares(kinds: Iterable[tuple[str, Evaluation]]) -> dict[str, dict[str, int]]:
+    """Count what each kind proposed, and how often that lowered the best cost."""
+    shares: dict[str, dict[str, int]] = {}
+    lowest = math.inf
+    for kind, evaluation in kinds:
+        share = shares.setdefault(kind, {"proposed": 0, "improved": 0})
+        share["proposed"] += 1
+        if evaluation.cost is not None and evaluation.cost < lowest:
+            lowest = evaluation.cost
+            share["improved"] += 1
+    return shares
+
+
+def _clock(meta: Mapping[str, Any], timings: Sequence[Timing]) -> dict[str, Any]:
+    return {
+        "cpu_s": _sum(t.cpu_s for t in timings),
+        "wall_s": meta.get("wall_s"),
+        "lammps_cpu_s": _sum(t.relax_cpu_s for t in timings),
+    }
+
+
+def _sum(values: Iterable[float]) -> float:
+    # A candidate whose process died has no figures.
+    return round(math.fsum(v for v in values if math.isfinite(v)), 3)
+
+
+def format_status(status: Mapping[str, Any]) -> str:
+    """Return what `read_status` found, for people."""
+    budget = f" of {status['budget']}" if status["budget"] is not None else ""
+    lines = [
+        f"{status['name']}  {status['state']}{_HINTS.get(status['state'], '')}",
+        f"evaluations  {status['evaluations']}{budget}   failed {status['failed']}   "
+        f"duplicates {status['duplicates']}   cycle {status['cycle']}",
+        f"best         {_best_line(status['best'])}",
+    ]
+    for label, key in (("policies", "per_policy"), ("mutations", "per_mutation")):
+        if status[key]:
+            shares = "   ".join(
+                f"{name} {share['proposed']} ({share['improved']} improved)"
+                for name, share in status[key].items()
+            )
+            lines.append(f"{label:<11}  {shares}")
+    lines.append(f"time         {_time_line(status)}")
+    return "\n".join(lines)
+
+
+_HINTS: Final = {
+    "stopped": "; `autoloop resume` goes on with it",
+    "interrupted": "; `autoloop resume` goes on with it",
+}
+
+
+def _best_line(best: Mapping[str, Any] | None) -> str:
+    if best is None:
+        return "none yet"
+    parts = [f"cost {best['cost']:.3f}"]
+    for key, form in (
+        ("energy_j_per_m2", "gamma {:.3f} J/m²"),
+        ("ssim", "ssim {:.3f}"),
+        ("emd_angstrom_per_column", "emd {:.2f} Å"),
+    ):
+        if best[key] is not None:
+            parts.append(form.format(best[key]))
+    return "  ".join([*parts, f"({best['id']})"])
+
+
+def _time_line(status: Mapping[str, Any]) -> str:
+    parts = [
+        f"{seconds(status['cpu_s'])} CPU",
+        f"of it LAMMPS {seconds(status['lammps_cpu_s'])}",
+    ]
+    if status["wall_s"] is not None:
+        parts.insert(0, f"{seconds(status['wall_s'])} wall")
+    return ", ".join(parts)

@@ -1,0 +1,249 @@
+"""The bicrystal template: all that is fixed before a search begins.
+
+Both grains as strained, oriented lattices over one common cell, with their
+terminations, the displacement-shift cell, and the thicknesses of slab and blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoloop.domain import Grain, GrainBoundary
+from autoloop.errors import ConfigError
+from autoloop.geometry import orientation
+from autoloop.structure.lattices import (
+    CommonPeriod,
+    common_period,
+    equivalent,
+    generated_cell,
+    in_plane_fractions,
+    plane_spacing,
+    primitive_basis,
+    primitive_vectors,
+    zone_period,
+)
+
+Array = NDArray[np.float64]
+
+_SAME_HEIGHT: Final = 0.05  # [Å]: atoms this close in height form one plane
+_MIN_SPACING: Final = 0.05  # [Å]: planes closer than this only shift the lattice
+VACUUM: Final = 10.0
+"""Empty space on either side of the slab [Å]; beyond every cutoff in use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GrainTemplate:
+    """One grain, strained to the common cell, in the boundary frame.
+
+    Attributes
+    ----------
+    lattice : (3, 3) float array
+        Primitive lattice vectors as rows [Å].
+    basis : (n, 3) float array
+        Positions of the atoms of one primitive cell from the conventional origin [Å].
+    numbers : (n,) int array
+        Their atomic numbers.
+    spacing : float
+        Spacing of lattice planes along y [Å].
+    terminations : (t,) float array
+        Heights of the distinct atomic planes, in [0, spacing) [Å].
+    to_reference : (2, 2) float array
+        From (x, y) here to (x, y) of the unstrained crystal with the lattice constant
+        that sets the scale of the image, as it lies in the boundary frame.
+    """
+
+    lattice: Array
+    basis: Array
+    numbers: NDArray[np.int64]
+    spacing: float
+    terminations: Array
+    to_reference: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BoundaryTemplate:
+    """Both grains over one cell.
+
+    Attributes
+    ----------
+    width, depth : float
+        Cell along the boundary and along the beam [Å].
+    upper, lower : GrainTemplate
+        The grains.
+    shift_cell : (2, 2) float array
+        Basis of the displacement-shift cell, rows (x, z) [Å]: a translation by one of
+        them gives the same boundary.
+    bond_length : float
+        Shortest interatomic distance of the two crystals [Å].
+    free_thickness, block_thickness : float
+        Of each grain: next to the boundary, and its far end [Å].
+    strain : float
+        Larger of the two grains' strains along x.
+    turn_deg : float
+        Error of the misorientation that the common period makes [degrees].
+    exact : bool
+        Whether the period is the coincidence period, so that an image repeats with it.
+    stoichiometry : tuple of (int, int)
+        Atomic number and count of each species in a formula unit; of one element only
+        that.
+    """
+
+    width: float
+    depth: float
+    upper: GrainTemplate
+    lower: GrainTemplate
+    shift_cell: Array
+    bond_length: float
+    free_thickness: float
+    block_thickness: float
+    strain: float
+    turn_deg: float
+    exact: bool
+    stoichiometry: tuple[tuple[int, int], ...]
+
+
+def build_template(
+    model: GrainBoundary,
+    reference: GrainBoundary,
+    *,
+    cutoff: float,
+    max_strain: float = 0.02,
+    max_period: float = 60.0,
+    free_thickness: float = 13.0,
+) -> BoundaryTemplate:
+    """Lay both grains over one cell.
+
+    Parameters
+    ----------
+    model : GrainBoundary
+        With the lattice constants of the potential.
+    reference : GrainBoundary
+        The same with those that set the scale of the image.
+    cutoff : float
+        Range of the potential [Å]; blocks are made thicker than twice this.
+    max_strain : float
+        Largest strain of a grain.
+    max_period : float
+        Longest cell along the boundary [Å].
+    free_thickness : float
+        Part of each grain that relaxes atom by atom [Å].
+
+    Raises
+    ------
+    ConfigError
+        If the orientations are equivalent, or no cell suits both grains.
+    """
+    if equivalent(model.upper, model.lower):
+        raise ConfigError(
+            "both grains have the same orientation up to a symmetry of "
+            f"{model.upper.crystal.name}: there is no boundary; check zone_axis, up "
+            "and rotation_deg"
+        )
+    period = common_period(
+        model.upper, model.lower, max_strain=max_strain, max_period=max_period
+    )
+    depth = _common_depth(model, max_strain)
+    upper = _grain(model.upper, reference.upper, period.upper, period.width, depth)
+    lower = _grain(model.lower, reference.lower, period.lower, period.width, depth)
+    repeats = np.vstack(
+        [in_plane_fractions(g.lattice, period.width, depth) for g in (upper, lower)]
+    )
+    spacing = max(upper.spacing, lower.spacing)
+    return BoundaryTemplate(
+        width=period.width,
+        depth=depth,
+        upper=upper,
+        lower=lower,
+        shift_cell=generated_cell(repeats, period.width, depth),
+        bond_length=min(_bond_length(g) for g in (upper, lower)),
+        free_thickness=free_thickness,
+        block_thickness=2 * cutoff + spacing + 0.1,
+        strain=period.strain(),
+        turn_deg=period.turn_deg(),
+        exact=_is_exact(period),
+        stoichiometry=_formula_unit(model.lower),
+    )
+
+
+def _is_exact(period: CommonPeriod) -> bool:
+    # 0.02 Å over one period: below what any image shows
+    drift = abs(np.deg2rad(period.turn_deg())) * period.width
+    return bool(2 * period.strain() * period.width < 0.02 and drift < 0.02)
+
+
+def _common_depth(model: GrainBoundary, max_strain: float) -> float:
+    upper, lower = zone_period(model.upper), zone_period(model.lower)
+    for m in range(1, 9):
+        for n in range(1, 9):
+            a, b = m * upper, n * lower
+            if abs(a - b) / (a + b) <= max_strain:
+                return (a + b) / 2
+    raise ConfigError(
+        f"the periods of the grains along the beam, {upper:.3f} and {lower:.3f} Å, "
+        f"have no common multiple within a strain of {100 * max_strain:g} %"
+    )
+
+
+def _grain(
+    grain: Grain, reference: Grain, row: Array, width: float, depth: float
+) -> GrainTemplate:
+    c, s = row / np.linalg.norm(row)
+    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    period = zone_period(grain)
+    stretch = np.diag(
+        [width / np.linalg.norm(row), 1.0, depth / (period * round(depth / period))]
+    )
+    deform = stretch @ turn
+    lattice = primitive_vectors(grain) @ deform.T
+    basis, numbers = primitive_basis(grain)
+    basis = basis @ deform.T
+    spacing = plane_spacing(lattice)
+    if spacing < _MIN_SPACING:
+        spacing = _MIN_SPACING
+    return GrainTemplate(
+        lattice=lattice,
+        basis=basis,
+        numbers=numbers,
+        spacing=spacing,
+        terminations=_distinct_heights(basis[:, 1], spacing),
+        to_reference=_to_reference(grain, reference, deform),
+    )
+
+
+def _to_reference(grain: Grain, reference: Grain, deform: Array) -> Array:
+    oriented = grain.crystal.cell @ orientation(grain).T @ deform.T
+    measured = reference.crystal.cell @ orientation(reference).T
+    whole = np.linalg.solve(oriented, measured).T
+    return np.asarray(whole[:2, :2])
+
+
+def _distinct_heights(heights: Array, spacing: float) -> Array:
+    wrapped = np.sort(np.mod(heights + 1e-6, spacing) - 1e-6)
+    kept = [wrapped[0]]
+    for height in wrapped[1:]:
+        if height - kept[-1] > _SAME_HEIGHT:
+            kept.append(height)
+    if len(kept) > 1 and kept[0] + spacing - kept[-1] < _SAME_HEIGHT:
+        kept.pop()
+    return np.array(kept)
+
+
+def _bond_length(grain: GrainTemplate) -> float:
+    axis = np.arange(-2, 3)
+    cells = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3) @ grain.lattice
+    steps = (grain.basis[:, None, None] - grain.basis[None, :, None] + cells).reshape(
+        -1, 3
+    )
+    lengths = np.linalg.norm(steps, axis=1)
+    return float(lengths[lengths > 0.1].min())
+
+
+def _formula_unit(grain: Grain) -> tuple[tuple[int, int], ...]:
+    species = grain.crystal.species
+    counts = [int(np.sum(grain.crystal.numbers == z)) for z in species]
+    divisor = int(np.gcd.reduce(counts))
+    return tuple((z, n // divisor) for z, n in zip(species, counts, strict=True))

@@ -1,0 +1,169 @@
+"""A toy evaluation, deterministic and cheap, whose faults are chosen beforehand.
+
+It stands where `autoloop.evaluation` stands: an executor is given the name of this
+module. With it one can watch the controller, an executor or a policy at work without a
+potential or an image.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from autoloop.archive import Archive
+from autoloop.domain import (
+    Bicrystal,
+    Candidate,
+    Details,
+    Evaluation,
+    Proposal,
+    Score,
+    stream,
+)
+from autoloop.errors import InstallationError, SimulationError
+from autoloop.protocols import Outcome, Timing
+from autoloop.records import Record, unpack
+from autoloop.structure.space import Dimension, SearchSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyContext:
+    """What a toy evaluation is told.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the run.
+    work_s : float
+        Time that one evaluation takes [s], up to half more by its random stream.
+    faults : mapping
+        From a candidate id, or ``*`` for all, to what becomes of it: ``segfault``,
+        ``hang``, ``exit``, ``simulation_error``, ``bug``, ``installation_error``.
+    fails_to_load : bool
+        Whether `load_context` raises.
+    """
+
+    seed: int = 0
+    work_s: float = 0.0
+    faults: Mapping[str, str] = field(default_factory=dict)
+    fails_to_load: bool = False
+
+
+def load_context(record: Record) -> ToyContext:
+    """Return the context from its record."""
+    context = unpack(record, ToyContext)
+    if context.fails_to_load:
+        raise InstallationError("the toy library is missing; install toys")
+    return context
+
+
+def evaluate(context: ToyContext, candidate: Candidate) -> Outcome:
+    """Return a cost that is least in the middle of the space, with a little noise.
+
+    A child of parents starts from the mean of their positions, so that its cost shows
+    whether it was given the right ones.
+    """
+    _commit(context.faults.get(candidate.id, context.faults.get("*", "")))
+    rng = stream(context.seed, candidate.cycle, candidate.index)
+    duration = context.work_s * rng.uniform(1.0, 1.5)
+    time.sleep(duration)
+    bicrystal = _bicrystal(candidate)
+    distance = float(np.sqrt(np.mean((bicrystal.positions - 0.5) ** 2)))
+    cost = distance + 1e-3 * rng.normal()
+    evaluation = Evaluation(
+        id=candidate.id,
+        cycle=candidate.cycle,
+        index=candidate.index,
+        proposal=candidate.proposal,
+        score=Score(ssim=1.0 - cost, shift_px=(rng.normal(), rng.normal())),
+        cost=cost,
+        fingerprint=f"{cost:.12f}",
+        work=len(bicrystal.numbers),
+    )
+    details = Details(bicrystal=bicrystal, excess_energies=rng.normal(size=3))
+    timing = Timing(wall_s=duration, cpu_s=0.0, relax_cpu_s=0.0)
+    return Outcome(evaluation=evaluation, details=details, timing=timing)
+
+
+def _commit(fault: str) -> None:
+    if fault == "segfault":
+        ctypes.string_at(0)
+    elif fault == "hang":
+        ctypes.CDLL(None).pause()
+    elif fault == "exit":
+        os._exit(0)
+    elif fault == "simulation_error":
+        raise SimulationError("lost_atoms: 3 of 10 atoms left the cell")
+    elif fault == "bug":
+        raise ZeroDivisionError("a toy bug")
+    elif fault == "installation_error":
+        raise InstallationError("the toy library broke; install it again")
+
+
+def _bicrystal(candidate: Candidate) -> Bicrystal:
+    vector = np.hstack(list(candidate.proposal.parameters.values())).astype(float)
+    positions = np.resize(vector, (3, 3))
+    if candidate.parents:
+        positions += np.mean([p.positions for p in candidate.parents], axis=0)
+    return Bicrystal(
+        numbers=np.array([29, 29, 29]),
+        positions=positions,
+        cell=np.diag([4.0, 20.0, 3.0]),
+        boundary_height=10.0,
+        grains=np.array([1, 1, 2]),
+        regions=np.zeros(3, dtype=np.int64),
+    )
+
+
+def toy_space() -> SearchSpace:
+    """Return a space with one dimension of each kind; the first is measured."""
+    return SearchSpace(
+        dimensions=(
+            Dimension(name="along", kind="periodic", low=0.0, high=1.0),
+            Dimension(name="overlap", kind="real", low=0.2, high=0.8),
+            Dimension(name="termination", kind="integer", low=0, high=3),
+        ),
+        measured={"along": 0.4},
+        measured_sigma={"along": 0.05},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToySearch:
+    """A policy that uses all it is given: archive, details, pending and stream.
+
+    Parameters
+    ----------
+    child_share : float
+        Share of proposals that nudge one of the two best boundaries.
+    """
+
+    child_share: float = 0.5
+
+    def propose(
+        self, space: SearchSpace, archive: Archive, n: int, rng: np.random.Generator
+    ) -> list[Proposal]:
+        """Return `n` proposals, nudges as soon as there is something to nudge."""
+        return [self._draw(space, archive, rng) for _ in range(n)]
+
+    def _draw(
+        self, space: SearchSpace, archive: Archive, rng: np.random.Generator
+    ) -> Proposal:
+        best = archive.best(2)
+        if not best or rng.random() >= self.child_share:
+            parameters = space.sample(rng)
+            return Proposal(parents=(), mutation="assemble", parameters=parameters)
+        parent = best[int(rng.integers(len(best)))]
+        misfit = 0.5 - archive.details(parent.id).bicrystal.positions.mean()
+        step = misfit * rng.uniform(0.2, 1.0) / (1 + len(archive.pending))
+        return Proposal(
+            parents=(parent.id,),
+            mutation="nudge",
+            parameters={"step": float(step)},
+            reason=f"{parent.id} lies {misfit:.3f} off the middle",
+        )
