@@ -3,8 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from autoloop.domain import Details, Evaluation, Proposal
+
+
+_SAME: Final = {
+    "energy_j_per_m2": 0.003,  # what a relaxation leaves, and thermal rattling hides
+    "gamma_excess_per_nm2": 1e-3,
+    "ssim": 0.01,
+    "emd_angstrom_per_column": 0.03,
+}
+"""Differences below which two evaluations show one structure, in the score's units."""
+
+
+def alike(a: Evaluation, b: Evaluation) -> bool:
+    """Whether two evaluations ended in the same structure, as far as was measured.
+
+    Tolerances instead of a hash: equal structures relax to slightly different numbers,
+    and any rounding has an edge that separates some of them.
+    """
+    if a.score is None or b.score is None:
+        return False
+    for name, tolerance in _SAME.items():
+        x, y = getattr(a.score, name), getattr(b.score, name)
+        if (x is None) != (y is None):
+            return False
+        if x is not None and abs(x - y) > tolerance:
+            return False
+    return True
 
 
 def _no_details(evaluation_id: str) -> Details:
@@ -66,15 +93,15 @@ class Archive:
     def best(self, n: int = 1) -> list[Evaluation]:
         """Return the `n` distinct structures of lowest cost, best first.
 
-        Of several evaluations with one fingerprint the earliest stands for all.
+        Of several evaluations that are `alike` the one of lowest cost stands for all.
         """
-        ranked = sorted(self.scored, key=lambda e: (e.cost, e.cycle, e.index))
-        chosen: dict[str, Evaluation] = {}
-        for evaluation in ranked:
-            chosen.setdefault(evaluation.fingerprint or evaluation.id, evaluation)
+        chosen: list[Evaluation] = []
+        for evaluation in sorted(self.scored, key=lambda e: (e.cost, e.cycle, e.index)):
             if len(chosen) == n:
                 break
-        return list(chosen.values())
+            if not any(alike(evaluation, other) for other in chosen):
+                chosen.append(evaluation)
+        return chosen
 
     def details(self, evaluation_id: str) -> Details:
         """Return the relaxed bicrystal and column residuals of an evaluation.

@@ -15,6 +15,7 @@ from autoloop import __version__
 from autoloop.config import (
     Campaign,
     LoadedCampaign,
+    campaign_warnings,
     check_campaign,
     dump_campaign,
     load_campaign,
@@ -169,10 +170,10 @@ def _see_through(
         log = stack.enter_context(run_log(folder, console=False))
         for note in journal.meta["notes"]:
             log.info("%s", note)
-            progress.stage(note)
-        for warning in _version_changes(journal):
+            progress.note(note)
+        for warning in (*campaign_warnings(campaign), *_version_changes(journal)):
             log.warning("%s", warning)
-            progress.stage(f"warning: {warning}")
+            progress.note(f"warning: {warning}")
         events = stack.enter_context(event_log(folder / "events.jsonl"))
         stack.enter_context(_termination_as_interrupt())
         executor = LocalExecutor(

@@ -115,6 +115,16 @@ def frame_of(reading: Reading) -> Frame:
     )
 
 
+def grain_matrices(reading: Reading) -> tuple[Array, Array]:
+    """Return the map of each grain, (2, 2) [pixels per Å], upper first."""
+    common = frame_of(reading).matrix
+    upper, lower = (
+        common if own is None else np.array(own)
+        for own in (reading.upper_matrix, reading.lower_matrix)
+    )
+    return upper, lower
+
+
 def pixel_coordinates(shape: tuple[int, ...], offset_px: tuple[int, int]) -> Array:
     """Return (n_y, n_x, 2) whole-image pixel coordinates of a crop."""
     rows, columns = np.indices(shape[:2], dtype=float)
@@ -155,6 +165,10 @@ class Comparison:
         self._target = target
         self._frame = frame_of(target.reading)
         self._exponent = z_exponent(target.microscope)
+        maps = grain_matrices(target.reading)
+        # From the model's (x, y) [Å] to pixels, for each grain.
+        self._upper = maps[0] @ template.upper.to_reference
+        self._lower = maps[1] @ template.lower.to_reference
         self._imager = ColumnImager(
             target.measured.shape,
             self._frame.matrix,
@@ -236,8 +250,11 @@ class Comparison:
 
     def _half_period(self) -> float:
         """Return half of one period as the lower grain's lattice shows it [Å]."""
-        stretch = float(self._template.lower.to_reference[0, 0])
-        return 0.5 * abs(stretch) * self._template.width
+        return (
+            0.5
+            * self._target.reading.pixel_size
+            * float(np.linalg.norm(self._lower[:, 0]) * self._template.width)
+        )
 
     def _at_edge(self, columns: Columns) -> Mask:
         """Whether columns lie within `EDGE` of the band's or the crop's edge."""
@@ -263,35 +280,27 @@ class Comparison:
 
     def _lower_to_boundary(self, offsets: Array) -> Array:
         """Map offsets (n, 2) from the lower lattice origin to the reading's frame."""
-        start = np.array([self._target.reading.lower_origin_px])
-        anchor = self._frame.to_boundary(start)[0]
-        return np.asarray(offsets @ self._template.lower.to_reference.T + anchor)
+        pixels = offsets @ self._lower.T + self._target.reading.lower_origin_px
+        return self._frame.to_boundary(pixels)
 
     def _place(self, bicrystal: Bicrystal, xy: Array, shift: Array) -> Array:
-        """Map points (n, 2) of one period into the reading's frame [Å], tiled.
+        """Map points (n, 2) of one period into the image [pixels], tiled.
 
         Returns (tiles, n, 2).
         """
-        template = self._template
-        lower = template.lower.to_reference
-        base = xy - bicrystal.origins[1, :2] + shift
-        # the model's point on its boundary that falls on the centre of the line
-        anchor = self._lower_to_boundary(np.zeros((1, 2)))[0]
+        origin = np.asarray(self._target.reading.lower_origin_px)
+        points = xy - bicrystal.origins[1, :2] + shift
         height = bicrystal.boundary_height - bicrystal.origins[1, 1] + shift[1]
-        along = (self._centre[0] - anchor[0] - lower[0, 1] * height) / lower[0, 0]
-        pivot = np.array([along, height])
-        wrapped = base.copy()
-        wrapped[:, 0] -= template.width * np.round(
-            (base[:, 0] - pivot[0]) / template.width
-        )
-        tiles = self._tiles()
-        points = wrapped[None] + tiles[:, None, None] * np.array([template.width, 0.0])
-        rise = points[..., 1] - height
-        share = np.clip(rise / BLEND, 0.0, 1.0)
+        # the model's point on its boundary that falls on the centre of the line
+        across = np.linalg.inv(self._lower) @ (self._centre_px() - origin)
+        pivot = np.array([across[0], height])
+        width = self._template.width
+        points[:, 0] -= width * np.round((points[:, 0] - pivot[0]) / width)
+        tiled = points[None] + self._tiles()[:, None, None] * np.array([width, 0.0])
+        share = np.clip((tiled[..., 1] - height) / BLEND, 0.0, 1.0)
         share = (share * share * (3 - 2 * share))[..., None]
-        difference = template.upper.to_reference - lower
-        mapped = points @ lower.T + share * ((points - pivot) @ difference.T)
-        return np.asarray(mapped + anchor)
+        turned = (tiled - pivot) @ (self._upper - self._lower).T
+        return np.asarray(tiled @ self._lower.T + share * turned + origin)
 
     def _tiles(self) -> Array:
         if not self._template.exact:
@@ -305,7 +314,7 @@ class Comparison:
         placed = self._place(bicrystal, bicrystal.positions[:, :2], shift)
         weights = self._weights(bicrystal)
         columns = Columns(
-            positions=self._frame.to_pixels(placed.reshape(-1, 2)),
+            positions=placed.reshape(-1, 2),
             intensities=np.tile(weights, len(placed)),
         )
         image = self._imager.image(columns)
@@ -321,13 +330,12 @@ class Comparison:
     ) -> Placement:
         period, atom_labels = project_columns(bicrystal, self._weights(bicrystal))
         placed = self._place(bicrystal, period.positions, shift)
-        flat = placed.reshape(-1, 2)
+        pixels = placed.reshape(-1, 2)
         labels = np.tile(np.arange(len(period)), len(placed))
-        pixels = self._frame.to_pixels(flat)
         n_y, n_x = self._target.measured.shape
         local = pixels - self._target.offset_px
         seen = np.all((local > -0.5) & (local < [n_x - 0.5, n_y - 0.5]), axis=1)
-        seen &= self._inside(flat, self._target.extent)
+        seen &= self._inside(self._frame.to_boundary(pixels), self._target.extent)
         columns = Columns(
             positions=pixels[seen],
             intensities=np.tile(period.intensities, len(placed))[seen],

@@ -49,6 +49,8 @@ class Controller:
         Evaluates; it stays open.
     journal : Journal
         Open for writing, new or with the beginning of this run.
+    name : str
+        Name of the campaign, for listeners.
     seed : int
         Seed of the run.
     batch : int
@@ -70,6 +72,7 @@ class Controller:
         executor: Executor,
         journal: Journal,
         *,
+        name: str = "",
         seed: int,
         batch: int,
         lag: int,
@@ -86,6 +89,7 @@ class Controller:
         self._policy = policy
         self._executor = executor
         self._journal = journal
+        self._name = name
         self._seed = seed
         self._batch = batch
         self._lag = lag
@@ -229,6 +233,7 @@ class Controller:
 
     def _plan(self) -> dict[str, object]:
         return {
+            "name": self._name,
             "policy": type(self._policy).__name__,
             "seed": self._seed,
             "batch": self._batch,

@@ -222,6 +222,10 @@ class Reading:
         nearest to `origin_px` [pixels of the whole image].
     confidence : float
         0 to 1: how clearly both lattices are seen.
+    upper_matrix, lower_matrix : (2, 2) tuple, optional
+        Each grain's own map from (x, y) in its crystal, as it lies in the boundary
+        frame [Å], to pixels, where the columns near the boundary allow one; else that
+        of the frame holds for both.
     """
 
     pixel_size: float
@@ -232,6 +236,8 @@ class Reading:
     upper_origin_px: tuple[float, float]
     lower_origin_px: tuple[float, float]
     confidence: float
+    upper_matrix: tuple[tuple[float, float], tuple[float, float]] | None = None
+    lower_matrix: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoloop.comparison import Comparison, Placement, Target, with_energies
 from autoloop.domain import (
@@ -204,11 +205,13 @@ def _finite(cost: float) -> float:
     return float(cost)
 
 
-def _fingerprint(bicrystal: Bicrystal, excess: np.ndarray, score: Score) -> str:
-    """Return a text that equal structures share, whatever their place in the cell.
+def _fingerprint(
+    bicrystal: Bicrystal, excess: NDArray[np.float64], score: Score
+) -> str:
+    """Return a text that equal structures share, to rounding.
 
-    Composition and the sorted excess energies of core atoms, which neither a lattice
-    translation nor the numbering of atoms changes; without energies, the positions.
+    The sorted excess energies of core atoms, which neither a lattice translation nor
+    the numbering of atoms changes; without energies, the positions.
     """
     if score.energy_j_per_m2 is None:
         core = np.round(bicrystal.positions, 2)
@@ -216,7 +219,4 @@ def _fingerprint(bicrystal: Bicrystal, excess: np.ndarray, score: Score) -> str:
         values = excess[np.isfinite(excess)]
         core = np.round(np.sort(values[np.abs(values) > _CORE_EXCESS]), 1)
     digest = hashlib.sha256(np.ascontiguousarray(core + 0.0).tobytes())
-    digest.update(np.bincount(bicrystal.numbers).tobytes())
-    if score.energy_j_per_m2 is not None:
-        digest.update(f"{score.energy_j_per_m2:.2f}".encode())
     return digest.hexdigest()[:16]

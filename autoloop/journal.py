@@ -16,6 +16,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -467,15 +468,17 @@ def _take_lock(path: Path) -> int:
             f"{path}: cannot be opened for writing ({error.strerror}); "
             "is its folder there, and writable?"
         ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise JournalError(
-            f"{path}: another process is writing this run; wait until it ends, stop "
-            "it, or choose another folder"
-        ) from error
-    return lock
+    # `status` holds the lock for an instant when it looks whether there is a writer.
+    for _ in range(5):
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        time.sleep(0.05)
+    os.close(lock)
+    raise JournalError(
+        f"{path}: another process is writing this run; wait until it ends, stop it, or "
+        "choose another folder"
+    )
 
 
 def _require_file(path: Path) -> None:

@@ -6,6 +6,7 @@ becomes one line here. What the numbers mean is left to `autoloop.microscopy.rea
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import math
@@ -28,7 +29,6 @@ PLUGINS: Final = {
     ".dm3": "digitalmicrograph",
     ".dm4": "digitalmicrograph",
     ".emd": "emd",
-    ".emi": "tia",
     ".hspy": "hspy",
     ".mrc": "mrc",
     ".ser": "tia",
@@ -39,7 +39,7 @@ PLUGINS: Final = {
 PICTURES: Final = (".bmp", ".jpeg", ".jpg", ".png")
 """Suffixes read through Pillow: RosettaSciIO loses a channel of some of them."""
 LARGEST: Final = 64_000_000
-"""Most pixels that are read: 0.5 GB as float64, ten times a common large frame."""
+"""Most pixels that are read: 0.5 GB as float64, four times a frame of 4096 x 4096."""
 SHORTEST_SIDE: Final = 16
 """Fewest pixels along a side of an image; a thumbnail has more."""
 
@@ -74,7 +74,8 @@ def guarded(path: Path, read: Callable[[], T]) -> T:
         except Exception as error:
             text = (str(error).splitlines() or [""])[0][:120]
             problem = f"{type(error).__name__}: {text}" if text else f"{error!r}"
-    # Outside the handler, so that the reader's frames and open files are gone by now.
+        # What the reader left open would warn whenever it is collected.
+        gc.collect()
     raise DataError(
         f"{path}: not readable as a {path.suffix} file ({problem}); check that it is "
         "complete and that its suffix is right"
@@ -116,7 +117,12 @@ def read_signals(path: Path, suffix: str) -> list[Signal]:
             for series in tiff.series:
                 _check_size(path, series.shape)
         return list(reader(str(path)))
-    return list(reader(str(path), lazy=True))
+    try:
+        return list(reader(str(path), lazy=True))
+    except ValueError:
+        # HDF5 without chunks cannot be read lazily; its size on disk is its size.
+        _check_size(path, (path.stat().st_size // 8,))
+        return list(reader(str(path)))
 
 
 def _picture(path: Path) -> NDArray[Any]:

@@ -76,7 +76,7 @@ def refined(values: Array, fit: Gaussians, n_fixed: int, n_free: int = 0) -> Gau
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Patches:
-    """The pixels about each Gaussian, p x p of them, as the fit sees them.
+    """The pixels about each Gaussian, p x p of them.
 
     Attributes
     ----------
@@ -85,60 +85,68 @@ class Patches:
         Distance from the centre [pixels].
     shape : (n, p, p) float array
         Gaussian of unit height.
-    misfit : (n, p, p) float array
-        Image less all Gaussians and the background of this one.
-    weight : (n, p, p) bool array
-        Pixels that count: on the image, within `WINDOW` sigma of the centre.
+    index : (n, p, p) int array
+        Pixel in the flattened image; meaningless where not `on_image`.
+    on_image : (n, p, p) bool array
+        Pixels on the image.
+    inside : (n, p, p) bool array
+        Those of them within reach of the centre.
     """
 
     dx: Array
     dy: Array
     shape: Array
-    misfit: Array
-    weight: NDArray[np.bool_]
+    index: NDArray[np.int64]
+    on_image: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
 
 
-def patches_of(values: Array, fit: Gaussians) -> Patches:
-    """Return what an image (n_y, n_x) leaves about each Gaussian."""
-    height, x, y, width, background = fit.parameters.T
-    reach = WINDOW * float(np.median(width))
-    radius = max(2, math.ceil(reach))
-    grid = np.arange(-radius, radius + 1)
-    rows = np.round(y).astype(np.int64)[:, None] + grid
-    cols = np.round(x).astype(np.int64)[:, None] + grid
-    dy = (rows - y[:, None])[:, :, None]
-    dx = (cols - x[:, None])[:, None, :]
-    sharpness = -0.5 / width[:, None, None] ** 2
-    shape = np.exp(sharpness * dy**2) * np.exp(sharpness * dx**2)
-    index, inside = _indices(rows, cols, values.shape)
-    drawn = height[:, None, None] * shape
-    total = np.bincount(index[inside], drawn[inside], values.size)
-    misfit = (values.ravel() - total)[index] - background[:, None, None]
-    weight = inside & (dx**2 + dy**2 <= reach**2)
-    return Patches(dx=dx, dy=dy, shape=shape, misfit=misfit, weight=weight)
+def patches_of(fit: Gaussians, reach: float, shape: tuple[int, ...]) -> Patches:
+    """Return the pixels within `reach` sigma of each centre in an image (n_y, n_x)."""
+    radius = max(2.0, reach * float(np.median(fit.widths)))
+    grid = np.arange(-math.ceil(radius), math.ceil(radius) + 1)
+    x, y = fit.positions.T
+    rows = (np.round(y).astype(np.int64)[:, None] + grid)[:, :, None]
+    cols = (np.round(x).astype(np.int64)[:, None] + grid)[:, None, :]
+    dy, dx = rows - y[:, None, None], cols - x[:, None, None]
+    sharpness = -0.5 / fit.widths[:, None, None] ** 2
+    on_image = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    index = np.clip(rows, 0, shape[0] - 1) * shape[1] + np.clip(cols, 0, shape[1] - 1)
+    return Patches(
+        dx=dx,
+        dy=dy,
+        shape=np.exp(sharpness * dy**2) * np.exp(sharpness * dx**2),
+        index=index,
+        on_image=on_image,
+        inside=on_image & (dx**2 + dy**2 <= radius**2),
+    )
 
 
-def _indices(
-    rows: NDArray[np.int64], cols: NDArray[np.int64], shape: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return flat indices of the patches (n, p, p), and which lie in the image."""
-    inside = ((rows >= 0) & (rows < shape[0]))[:, :, None] & (
-        (cols >= 0) & (cols < shape[1])
-    )[:, None, :]
-    rows = np.clip(rows, 0, shape[0] - 1)
-    cols = np.clip(cols, 0, shape[1] - 1)
-    return rows[:, :, None] * shape[1] + cols[:, None, :], inside
+def drawn(fit: Gaussians, patches: Patches, shape: tuple[int, ...]) -> Array:
+    """Return the image (n_y, n_x) of the Gaussians alone, as far as patches go."""
+    heights = fit.heights[:, None, None] * patches.shape
+    # The corners beyond the disc as well: tails cut at 2.2 sigma all around would put
+    # the halves of a dumbbell off by 0.1 sigma.
+    heights = heights * patches.on_image
+    total = np.bincount(patches.index.ravel(), heights.ravel(), shape[0] * shape[1])
+    return np.asarray(total.reshape(shape))
+
+
+def misfit(values: Array, fit: Gaussians, patches: Patches) -> Array:
+    """Return what all Gaussians and a column's own background leave (n, p, p)."""
+    rest = values - drawn(fit, patches, values.shape)
+    return np.asarray(rest.ravel()[patches.index] - fit.parameters[:, 4][:, None, None])
 
 
 def _improved(values: Array, fit: Gaussians, *, free_width: bool) -> Gaussians:
     """Return the Gaussians after one damped Gauss-Newton step."""
-    patches = patches_of(values, fit)
+    patches = patches_of(fit, WINDOW, values.shape)
     height, width = fit.heights[:, None, None], fit.widths[:, None, None]
     slope = height * patches.shape / width**2
     terms = [patches.shape, slope * patches.dx, slope * patches.dy]
     if free_width:
         terms.append(slope * (patches.dx**2 + patches.dy**2) / width)
-    step = solved(patches, [*terms, np.ones_like(slope)])
+    step = solved(patches, [*terms, np.ones_like(slope)], misfit(values, fit, patches))
     if not free_width:
         step = np.insert(step, 3, 0.0, axis=1)
     typical = float(np.median(fit.widths))
@@ -148,14 +156,14 @@ def _improved(values: Array, fit: Gaussians, *, free_width: bool) -> Gaussians:
     return Gaussians(parameters=parameters)
 
 
-def solved(patches: Patches, terms: list[Array]) -> Array:
-    """Return the coefficients (n, k) of the k terms that explain the misfit best."""
-    n = len(patches.weight)
+def solved(patches: Patches, terms: list[Array], target: Array) -> Array:
+    """Return the coefficients (n, k) of the k terms that explain `target` best."""
+    n = len(target)
     jacobian = np.stack(terms, axis=1).reshape(n, len(terms), -1)
-    weighted = jacobian * patches.weight.reshape(n, 1, -1)
+    weighted = jacobian * patches.inside.reshape(n, 1, -1)
     normal = weighted @ jacobian.transpose(0, 2, 1)
     diagonal = np.einsum("nii->ni", normal)
     # The second term keeps the matrix regular where a height has gone to zero.
     diagonal += DAMPING * diagonal + 1e-9 * diagonal.max(axis=1, keepdims=True) + 1e-300
-    gradient = weighted @ patches.misfit.reshape(n, -1, 1)
+    gradient = weighted @ target.reshape(n, -1, 1)
     return np.asarray(np.linalg.solve(normal, gradient)[:, :, 0])

@@ -23,7 +23,7 @@ from autoloop.microscopy.lattice_fit import (
     confidence_of,
     fit_lattice,
     fit_reflections,
-    waves_on_grid,
+    unit_waves,
 )
 from autoloop.microscopy.lattice_search import (
     Placement,
@@ -52,8 +52,14 @@ CORE: Final = 3.0
 LEAST_AREA: Final = 100.0
 """Less of a grain than this shows no lattice [Å²]."""
 
-LEAST_CONFIDENCE: Final = 0.25
-"""Below this a lattice counts as not seen."""
+LEAST_CONFIDENCE: Final = 0.3
+"""Below this a lattice counts as not seen; noise and wrong crystals reach 0.1."""
+
+LIKELY_SCALE: Final = 0.07
+"""Pixel sizes in files are wrong by a few per cent, not by more than this."""
+
+LIKELY_SHEAR: Final = 0.05
+"""Scans are not more slanted than this."""
 
 NOTABLE_TURN: Final = 0.3
 """A misorientation this far from the given one is worth a warning [degrees]."""
@@ -132,8 +138,7 @@ def read_lattices(
     -------
     Lattices
         The angle is in (-90, 90]; only where a boundary stands upright may it pass
-        these ends by the few tenths of a degree that the lattices ask for, since half
-        a turn would exchange the grains.
+        these ends by a few degrees, since half a turn would exchange the grains.
 
     Raises
     ------
@@ -151,11 +156,13 @@ def read_lattices(
     if point_px is not None:
         point = (np.asarray(point_px) - view.corner) / view.step
     placement = search(view, grains, angle_deg, point)
-    for _ in range(3):
-        placement, seen = _refine(view, grains, placement)
+    # At first the line is known too badly to leave out a strip along it.
+    for core in (0.0, CORE, CORE):
+        placement, seen = _refine(view, grains, placement, core)
         placement = _with_line(view, placement, seen, point)
-    placement, seen = _refine(view, grains, placement)
-    confidences = _confidences(seen, boundary)
+    placement, seen = _refine(view, grains, placement, CORE)
+    _demand_likely(image, placement)
+    confidences = _confidences(view, placement, seen, boundary)
     turn = _turn(seen)
     if abs(turn) > NOTABLE_TURN:
         logger.warning(
@@ -203,10 +210,13 @@ def _reading(
 
 
 def _refine(
-    view: View, grains: tuple[Reflections, Reflections], placement: Placement
+    view: View,
+    grains: tuple[Reflections, Reflections],
+    placement: Placement,
+    core: float,
 ) -> tuple[Placement, tuple[SeenLattice, SeenLattice]]:
     """Refine the frame on both grains at once, then each grain's own map."""
-    upper, lower = (_patch(view, placement, side) for side in (1, -1))
+    upper, lower = (_patch(view, placement, side, core) for side in (1, -1))
     limit = np.array([0.3, 0.005, 0.005])
     for _ in range(8):
         fits = [
@@ -224,8 +234,8 @@ def _refine(
     )
 
 
-def _patch(view: View, placement: Placement, side: int) -> Patch:
-    weights = view.edge_weights * ramp(side * placement.heights(view) - CORE)
+def _patch(view: View, placement: Placement, side: int, core: float) -> Patch:
+    weights = view.edge_weights * ramp(side * placement.heights(view) - core)
     if weights.sum() * view.pixel_size**2 < LEAST_AREA:
         name = "upper" if side > 0 else "lower"
         raise DataError(
@@ -283,11 +293,8 @@ def _with_line(
         return replace(placement, offset=height)
     gain = np.zeros(view.shape)
     for grain, sign in zip(seen, (1, -1), strict=True):
-        wave = waves_on_grid(
-            grain.fit.amplitudes, grain.frequencies, grain.patch.centre, view.shape
-        )
         # Unit waves: else a dark core would go to the grain of weaker contrast.
-        gain += sign * view.values * wave / wave.std()
+        gain += sign * view.values * unit_waves(grain, view.shape)
     heights = placement.heights(view) + placement.offset
     gain *= view.edge_weights
     return replace(placement, offset=_change_point(heights.ravel(), gain.ravel()))
@@ -321,12 +328,28 @@ def _turn(seen: tuple[SeenLattice, SeenLattice]) -> float:
 
 
 def _confidences(
-    seen: tuple[SeenLattice, SeenLattice], boundary: GrainBoundary
+    view: View,
+    placement: Placement,
+    seen: tuple[SeenLattice, SeenLattice],
+    boundary: GrainBoundary,
 ) -> tuple[float, float]:
-    upper, lower = (confidence_of(grain) for grain in seen)
+    shared = placement.frame(view).matrix
+    upper = confidence_of(seen[0], seen[1], shared, view.shape)
+    lower = confidence_of(seen[1], seen[0], shared, view.shape)
     _demand("upper", upper, boundary.upper)
     _demand("lower", lower, boundary.lower)
     return upper, lower
+
+
+def _demand_likely(image: Image, placement: Placement) -> None:
+    if abs(placement.log_scale) > LIKELY_SCALE or abs(placement.shear) > LIKELY_SHEAR:
+        raise DataError(
+            f"cannot see the lattices of both grains in the micrograph: they would need "
+            f"a pixel size of {image.pixel_size * np.exp(placement.log_scale):.4g} Å "
+            f"instead of {image.pixel_size:.4g} Å and a shear of {placement.shear:.3f}; "
+            f"check crystal, zone_axis, up and rotation_deg of both grains and the "
+            f"pixel_size, or give boundary: {{angle_deg, point_px}}"
+        )
 
 
 def _demand(name: str, confidence: float, grain: Grain) -> None:

@@ -178,17 +178,57 @@ def waves_on_grid(
     return np.asarray(2 * ((along_y * amplitudes) @ along_x).real)
 
 
-def confidence_of(seen: SeenLattice) -> float:
-    """Return 0 to 1: how clearly the patch shows this lattice and no other.
+def confidence_of(
+    seen: SeenLattice, other: SeenLattice, shared_matrix: Array, shape: tuple[int, int]
+) -> float:
+    """Return 0 to 1: how clearly a patch shows its lattice and not the other grain's.
 
-    The product of how much stronger the image is at the reflections than between them,
-    how well amplitudes and phases agree with the expected ones, and how well the frame
-    of both grains does compared with this grain's own map.
+    Parameters
+    ----------
+    seen, other : SeenLattice
+        The grain in question and the other one.
+    shared_matrix : (2, 2) float array
+        Map of both grains from the boundary frame [Å] to working pixels.
+    shape : (int, int)
+        Rows and columns of the view.
+
+    Notes
+    -----
+    The product of: how much stronger the image is at the reflections than half-way
+    between them (up to 0.7 in noise, where the search has found the best place; above
+    0.99 in images of lattices); how well amplitudes and phases agree with the expected
+    ones; how much less of the other grain's lattice there is; how well the map of both
+    does for this grain; and how little its own map departs from it (up to 0.02 by
+    drift; 0.1 and more where it follows noise).
     """
     power = float(np.sum(np.abs(seen.fit.amplitudes) ** 2))
-    excess = max(0.0, 1 - _power_between(seen) / power)
+    excess = (1 - _power_between(seen) / power - 0.75) / 0.25
     fitting = (1 - seen.shared.unexplained) / (1 - seen.fit.unexplained)
-    return float(excess * _agreement(seen) * np.clip(fitting, 0, 1))
+    strain = np.abs(np.linalg.inv(shared_matrix) @ seen.matrix - np.eye(2)).max()
+    likely = (0.08 - strain) / 0.05
+    apart = _separation(seen, other, shape)
+    factors = np.array([excess, _agreement(seen), apart, fitting, likely])
+    return float(np.prod(np.clip(factors, 0, 1)))
+
+
+def unit_waves(seen: SeenLattice, shape: tuple[int, int]) -> Array:
+    """Return the fitted lattice continued over a view, with unit variance."""
+    wave = waves_on_grid(
+        seen.fit.amplitudes, seen.frequencies, seen.patch.centre, shape
+    )
+    return np.asarray(wave / wave.std())
+
+
+def _separation(seen: SeenLattice, other: SeenLattice, shape: tuple[int, int]) -> float:
+    """Return 1 if the patch shows one lattice, 0 if it shows both alike."""
+    x, y = np.round(seen.patch.positions + seen.patch.centre).astype(int).T
+    own, foreign = (unit_waves(grain, shape)[y, x] for grain in (seen, other))
+    weights = seen.patch.weights
+    alike = (weights @ (own * foreign)) / (weights @ own**2)
+    share = (weights * seen.patch.values) @ foreign
+    share /= (weights * seen.patch.values) @ own
+    # What the two lattices have in common says nothing.
+    return float((1 - share) / max(1 - alike, 0.05))
 
 
 def _power_between(seen: SeenLattice) -> float:

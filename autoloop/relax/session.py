@@ -221,7 +221,8 @@ class Session:
     def _explain(self, error: Exception) -> str:
         said = " ".join(str(error).split())
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
-        return f"lammps: {said}; its log ends: {' | '.join(lines[-3:])}"
+        name = "lost_atoms" if "Lost atoms" in said else "lammps"
+        return f"{name}: {said}; its log ends: {' | '.join(lines[-3:])}"
 
 
 def _last(pattern: str, text: str) -> Any:

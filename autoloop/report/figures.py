@@ -111,7 +111,7 @@ def overlay_figure(path: Path, view: View, *, title: str = "") -> None:
 
     with rc_context(_STYLE):
         figure, axes = _panels(view.mask.shape, title)
-        window = _window(view.mask)
+        window = _window(view)
         measured, simulated = view.measured.values, view.simulated.values
         pictures = (
             ("a", "measured", measured),
@@ -162,19 +162,21 @@ def _panels(shape: tuple[int, ...], title: str) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def _window(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _window(view: View) -> NDArray[np.bool_]:
     """Return where the simulation covers the measurement in the inset.
 
-    The region compared; where that is nearly all there is, the middle half of its
-    width, so that its seams cross the boundary and both grains.
+    The region compared; where that is nearly all there is, its middle half along the
+    boundary, so that the seams cross the boundary and both grains.
     """
-    if mask.mean() < 0.75:
-        return mask
-    used = np.flatnonzero(mask.any(axis=0))
+    if view.mask.mean() < 0.75:
+        return view.mask
+    window = view.mask.copy()
+    x, y = np.abs(view.frame.matrix @ np.array([1.0, 0.0]))
+    lines = window if x >= y else window.T  # views: what is cleared is cleared in both
+    used = np.flatnonzero(lines.any(axis=0))
     quarter = (used[-1] - used[0] + 1) // 4
-    window = mask.copy()
-    window[:, : used[0] + quarter] = False
-    window[:, used[-1] + 1 - quarter :] = False
+    lines[:, : used[0] + quarter] = False
+    lines[:, used[-1] + 1 - quarter :] = False
     return window
 
 

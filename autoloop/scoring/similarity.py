@@ -30,7 +30,7 @@ def window_px(column_spacing: float, pixel_size: float) -> int:
 
     Examples
     --------
-    >>> window_px(2.3, 0.163), window_px(2.3, 0.2), window_px(1.0, 0.2)
+    >>> window_px(2.3, 0.163), window_px(2.4, 0.2), window_px(1.0, 0.2)
     (15, 13, 7)
     """
     nearest = round(column_spacing / pixel_size)

@@ -8,6 +8,7 @@ uses those of its potential instead.
 from __future__ import annotations
 
 import difflib
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,9 +131,21 @@ def _from_atoms(name: str, atoms: Any) -> Crystal:
     cell = np.array(atoms.cell[:], float)
     scaled = np.mod(atoms.get_scaled_positions(), 1.0)
     scaled[scaled > 1.0 - 1e-9] = 0.0
-    symmetry = spglib.get_symmetry(
-        (cell, scaled, atoms.numbers), symprec=_SYMMETRY_TOLERANCE
-    )
+    spglib_error = getattr(spglib, "SpglibError", ValueError)
+    with warnings.catch_warnings():
+        # spglib 2.7 and 2.8 warn of a change in how errors are told; both are heard.
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        try:
+            symmetry = spglib.get_symmetry(
+                (cell, scaled, atoms.numbers), symprec=_SYMMETRY_TOLERANCE
+            )
+        except spglib_error:
+            symmetry = None
+    if symmetry is None:
+        raise ConfigError(
+            f"crystal {name}: no space group can be found; are there atoms on top of "
+            "each other in the cell?"
+        )
     turns = symmetry["rotations"]
     identity = np.all(turns == np.eye(3, dtype=int), axis=(1, 2))
     translations = np.mod(symmetry["translations"][identity], 1.0)

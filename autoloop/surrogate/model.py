@@ -187,10 +187,15 @@ def _log_penalty(seen: _Prediction, row: int, best: float) -> Array:
 
 def _predict(features: Array, y: Array, points: Array, seed: int) -> _Prediction:
     """Fit one process to the evaluations and ask it about the points."""
+    # scikit-learn requires it; it has no type hints.
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     # A feature with one value teaches nothing and costs a length scale.
     varies = np.ptp(np.vstack((features, points)), axis=0) > 0
     varies = varies if varies.any() else np.ones_like(varies)
-    with warnings.catch_warnings():
+    # One thread: on matrices this small more of them cost time, and they would make the
+    # last bits, hence the choice, depend on the number of cores.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # A length scale at its bound (a feature that does not matter) and a variance
         # that rounds below zero are ordinary here, and both come as warnings.
         warnings.simplefilter("ignore")

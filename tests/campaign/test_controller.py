@@ -31,18 +31,22 @@ class InProcess:
 
     context: ToyContext = field(default_factory=ToyContext)
     reverse: bool = False
-    submitted: list[str] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
     _held: list[tuple[Candidate, Future[Outcome]]] = field(default_factory=list)
 
     def submit(self, candidate: Candidate) -> Future[Outcome]:
         future: Future[Outcome] = Future()
-        self.submitted.append(candidate.id)
+        self.candidates.append(candidate)
         self._held.append((candidate, future))
         if self.reverse:
             threading.Timer(0.02, self._release).start()
         else:
             self._release()
         return future
+
+    @property
+    def submitted(self) -> list[str]:
+        return [candidate.id for candidate in self.candidates]
 
     def _release(self) -> None:
         candidate, future = self._held.pop()
@@ -166,7 +170,7 @@ def test_a_larger_budget_continues_a_finished_run(run) -> None:
 
 
 def test_repeats_are_recorded_and_not_evaluated(run) -> None:
-    values = iter([0.1, 0.2, 0.1, 0.3] + [0.2, 0.4, 0.4, 0.1] + [0.3, 0.5, 0.6, 0.4])
+    values = iter([0.1, 0.2, 0.1, 0.3, 0.2, 0.4, 0.4, 0.1, 0.3, 0.5, 0.6, 0.4])
     policy = Answering(lambda n: [assemble(next(values)) for _ in range(n)])
     executor = InProcess()
     _, evaluations = run(policy=policy, executor=executor, n_evaluations=12)
@@ -305,6 +309,20 @@ def test_proposals_are_the_same_live_and_replayed(run) -> None:
     run("cut", policy=Tuples(), n_evaluations=4, lag=0)
     run("cut", policy=Tuples(), n_evaluations=8, lag=0)
     assert seen[1] == seen[3]
+
+
+def test_a_candidate_brings_the_relaxed_bicrystals_of_its_parents(
+    run, tmp_path: Path
+) -> None:
+    executor = InProcess()
+    run("a", executor=executor)
+    children = [c for c in executor.candidates if c.proposal.parents]
+    assert children
+    with Journal.read(tmp_path / "a.sqlite") as journal:
+        for child in children:
+            (parent,) = child.parents
+            relaxed = journal.details(child.proposal.parents[0]).bicrystal
+            np.testing.assert_array_equal(parent.positions, relaxed.positions)
 
 
 def test_another_batch_size_is_refused(run) -> None:

@@ -40,10 +40,7 @@ CUTS = (
 
 def main(path: Path, workers: int, cut: str) -> None:
     """Run or resume, and die by SIGKILL at the place that `cut` names."""
-    if path.exists():
-        journal = DyingJournal.open(path)
-    else:
-        journal = DyingJournal.create(path)
+    journal = DyingJournal.open(path) if path.exists() else DyingJournal.create(path)
     n_known = len(journal.evaluations())
     if cut == "created":
         die()

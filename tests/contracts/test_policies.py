@@ -1,15 +1,15 @@
-"""Every policy against the contract; and the contract against policies that break it."""
+"""Every policy against the contract, and the contract against those that break it."""
 
 import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from autoloop.policies.bayesian import Bayesian
+from autoloop.policies.random_search import RandomSearch
 
 from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Proposal, Score, candidate_id, stream
-from autoloop.policies.bayesian import Bayesian
-from autoloop.policies.random_search import RandomSearch
 from autoloop.protocols import Policy
 from autoloop.structure.space import Dimension, SearchSpace
 from autoloop.testing.policies import (
@@ -235,6 +235,6 @@ def test_bayesian_beats_random_search() -> None:
     bayesian = [_run(Bayesian(), seed) for seed in seeds]
     random = [_run(RandomSearch(), seed) for seed in seeds]
     # Streams are fixed, so the figures are too, up to the last bits of the linear
-    # algebra. With the first model in the fourth of eight cycles the gap is about 0.1
-    # out of a bowl 0.4 deep; half of it is demanded.
-    assert np.median(bayesian) < np.median(random) - 0.05, (bayesian, random)
+    # algebra. With the first model in the fourth of eight cycles the gap is 0.16
+    # (0.21 to 0.37, over 30 seeds as well); half of it is demanded.
+    assert np.median(bayesian) < np.median(random) - 0.08, (bayesian, random)

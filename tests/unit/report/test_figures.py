@@ -44,7 +44,7 @@ def test_a_tall_picture_stays_on_a_page(view: View, tmp_path: Path) -> None:
         view,
         measured=Image(values=view.measured.values.T, pixel_size=0.2),
         simulated=Image(values=view.simulated.values.T, pixel_size=0.2),
-        mask=np.repeat(view.mask.T, 1, axis=0),
+        mask=view.mask.T,
     )
     overlay_figure(tmp_path / "tall.png", tall)
     height, width, _ = pixels(tmp_path / "tall.png").shape
@@ -73,10 +73,15 @@ def test_a_boundary_outside_the_picture_has_no_ends(view: View) -> None:
 
 
 def test_the_inset_leaves_something_to_compare_with(view: View) -> None:
-    assert _window(view.mask) is view.mask
-    full = _window(np.ones((40, 64), bool))
-    assert full.any(axis=0).sum() == 32  # the middle half
-    assert full[:, 16:48].all()
+    assert _window(view) is view.mask
+    full = replace(view, mask=np.ones((40, 64), bool))
+    # The middle half along the boundary, whichever way that runs.
+    assert np.flatnonzero(_window(full).all(axis=0)).tolist() == list(range(16, 48))
+    assert _window(full).sum() == 32 * 40
+    steep = Frame(origin_px=(132.0, 70.0), pixel_size=0.2, angle_deg=80.0)
+    turned = _window(replace(full, frame=steep))
+    assert np.flatnonzero(turned.all(axis=1)).tolist() == list(range(10, 30))
+    assert turned.sum() == 20 * 64
 
 
 @pytest.mark.parametrize(
