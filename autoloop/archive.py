@@ -7,7 +7,6 @@ from typing import Final
 
 from autoloop.domain import Details, Evaluation, Proposal
 
-
 _SAME: Final = {
     "energy_j_per_m2": 0.003,  # what a relaxation leaves, and thermal rattling hides
     "gamma_excess_per_nm2": 1e-3,

@@ -22,13 +22,13 @@ from autoloop.config import (
     movable,
 )
 from autoloop.controller import Controller
-from autoloop.errors import JournalError
+from autoloop.errors import ConfigError, DataError, JournalError
 from autoloop.evaluation import load_context
 from autoloop.execution.local import LocalExecutor
 from autoloop.journal import Journal
 from autoloop.log import run_log
 from autoloop.plugins import load_policy, policy_file
-from autoloop.preparation import prepare
+from autoloop.preparation import Prepared, prepare
 from autoloop.report.best import write_best
 from autoloop.report.events import event_log, log_listener
 from autoloop.report.finalists import finalists
@@ -95,7 +95,7 @@ def start_run(
     _refuse_occupied(folder)
     with show_progress() as progress:
         progress.stage("preparing: crystals, potential, micrograph")
-        prepared = prepare(loaded)
+        prepared = _prepared(loaded)
         campaign = movable(loaded)
         text = dump_campaign(campaign)
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +156,18 @@ def resume_run(
         journal.put_meta("state", "running")
         reason = _see_through(folder, journal, loaded, progress)
     return _conclude(folder, reason)
+
+
+def _prepared(loaded: LoadedCampaign) -> Prepared:
+    """Prepare a campaign; say of what goes wrong which lines of the file it concerns."""
+    try:
+        return prepare(loaded)
+    except DataError as error:
+        raise DataError(loaded.located(("micrograph",), str(error))) from error
+    except ConfigError as error:
+        if str(error).startswith(str(loaded.path)):
+            raise
+        raise ConfigError(loaded.located(("grains",), str(error))) from error
 
 
 def _see_through(

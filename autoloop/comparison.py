@@ -24,7 +24,7 @@ from autoloop.imaging.probe import Microscope, z_exponent
 from autoloop.scoring.emd import capped_emd, merge_close
 from autoloop.scoring.registration import register, subpixel_shift
 from autoloop.scoring.residuals import column_residuals
-from autoloop.scoring.similarity import mse, ssim
+from autoloop.scoring.similarity import intensity_range, mse, ssim
 from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]
@@ -218,13 +218,14 @@ class Comparison:
         own = Columns(
             positions=own.positions[inside], intensities=own.intensities[inside]
         )
+        span = intensity_range(measured, self.region)
         edges = (self._at_edge(self._measured), self._at_edge(own))
         plain = capped_emd(self._measured, own, *edges)
         with_intensity = capped_emd(self._measured, own, *edges, intensity=True)
         score = Score(
-            ssim=ssim(measured, simulated, self._target.window, self.band),
-            ssim_7=ssim(measured, simulated, 7, self.region),
-            ssim_35=ssim(measured, simulated, 35, self.region),
+            ssim=ssim(measured, simulated, self._target.window, self.band, span),
+            ssim_7=ssim(measured, simulated, 7, self.region, span),
+            ssim_35=ssim(measured, simulated, 35, self.region, span),
             emd_angstrom_per_column=plain.value,
             emd_intensity=with_intensity.value,
             mse=mse(measured, simulated, self.region),

@@ -214,9 +214,9 @@ def _fingerprint(
     the numbering of atoms changes; without energies, the positions.
     """
     if score.energy_j_per_m2 is None:
-        core = np.round(bicrystal.positions, 2)
+        core = bicrystal.positions.round(2)
     else:
         values = excess[np.isfinite(excess)]
-        core = np.round(np.sort(values[np.abs(values) > _CORE_EXCESS]), 1)
+        core = np.sort(values[np.abs(values) > _CORE_EXCESS]).round(1)
     digest = hashlib.sha256(np.ascontiguousarray(core + 0.0).tobytes())
     return digest.hexdigest()[:16]

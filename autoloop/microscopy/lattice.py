@@ -23,6 +23,7 @@ from autoloop.microscopy.lattice_fit import (
     confidence_of,
     fit_lattice,
     fit_reflections,
+    turn_between,
     unit_waves,
 )
 from autoloop.microscopy.lattice_search import (
@@ -52,14 +53,20 @@ CORE: Final = 3.0
 LEAST_AREA: Final = 100.0
 """Less of a grain than this shows no lattice [Å²]."""
 
-LEAST_CONFIDENCE: Final = 0.3
-"""Below this a lattice counts as not seen; noise and wrong crystals reach 0.1."""
+LEAST_CONFIDENCE: Final = 0.25
+"""Below this a lattice counts as not seen; the worse one of noise, of exchanged grains
+and of wrong crystals reaches 0.17."""
 
 LIKELY_SCALE: Final = 0.07
 """Pixel sizes in files are wrong by a few per cent, not by more than this."""
 
 LIKELY_SHEAR: Final = 0.05
 """Scans are not more slanted than this."""
+
+REMEDY: Final = (
+    "check crystal, zone_axis, up and rotation_deg of both grains and the pixel_size, "
+    "or give boundary: {angle_deg, point_px}"
+)
 
 NOTABLE_TURN: Final = 0.3
 """A misorientation this far from the given one is worth a warning [degrees]."""
@@ -163,7 +170,7 @@ def read_lattices(
     placement, seen = _refine(view, grains, placement, CORE)
     _demand_likely(image, placement)
     confidences = _confidences(view, placement, seen, boundary)
-    turn = _turn(seen)
+    turn = turn_between(*seen)
     if abs(turn) > NOTABLE_TURN:
         logger.warning(
             "the image shows the upper grain turned by %+.2f degrees more than its "
@@ -239,9 +246,10 @@ def _patch(view: View, placement: Placement, side: int, core: float) -> Patch:
     if weights.sum() * view.pixel_size**2 < LEAST_AREA:
         name = "upper" if side > 0 else "lower"
         raise DataError(
-            f"cannot see the lattice of the {name} grain: less than 1 nm² of it lies "
-            f"in the middle of the micrograph's crop; give a crop with the boundary "
-            f"in its middle, or boundary: {{angle_deg, point_px}}"
+            f"cannot see the lattice of the {name} grain: less than 1 nm² of the "
+            f"micrograph's crop seems to lie on its side of the boundary; check the "
+            f"grains and their order, give a crop with the boundary in its middle, or "
+            f"boundary: {{angle_deg, point_px}}"
         )
     inside = weights > 1e-3
     points, kept = view.grid[inside], weights[inside]
@@ -317,16 +325,6 @@ def _change_point(heights: Array, gain: Array) -> float:
     return float(first + (k + 1) * width)
 
 
-def _turn(seen: tuple[SeenLattice, SeenLattice]) -> float:
-    """Return the misorientation beyond the given one [degrees].
-
-    Drift moves whole rows of a scan, so that it changes the map of a grain by a factor
-    [[1, a], [0, b]] from the left: what is left of the first column is the turn.
-    """
-    between = seen[0].matrix @ np.linalg.inv(seen[1].matrix)
-    return float(np.degrees(np.arctan2(-between[1, 0], between[0, 0])))
-
-
 def _confidences(
     view: View,
     placement: Placement,
@@ -343,12 +341,11 @@ def _confidences(
 
 def _demand_likely(image: Image, placement: Placement) -> None:
     if abs(placement.log_scale) > LIKELY_SCALE or abs(placement.shear) > LIKELY_SHEAR:
+        found = image.pixel_size * np.exp(placement.log_scale)
         raise DataError(
-            f"cannot see the lattices of both grains in the micrograph: they would need "
-            f"a pixel size of {image.pixel_size * np.exp(placement.log_scale):.4g} Å "
-            f"instead of {image.pixel_size:.4g} Å and a shear of {placement.shear:.3f}; "
-            f"check crystal, zone_axis, up and rotation_deg of both grains and the "
-            f"pixel_size, or give boundary: {{angle_deg, point_px}}"
+            f"cannot see the lattices of both grains in the micrograph: they would "
+            f"need a pixel size of {found:.4g} Å instead of {image.pixel_size:.4g} Å "
+            f"and a shear of {placement.shear:.3f}; {REMEDY}"
         )
 
 
@@ -357,7 +354,5 @@ def _demand(name: str, confidence: float, grain: Grain) -> None:
         raise DataError(
             f"cannot see the lattice of the {name} grain ({grain.crystal.name} along "
             f"{list(grain.zone_axis)}) in the micrograph (confidence {confidence:.2f}, "
-            f"{LEAST_CONFIDENCE} is needed); check crystal, zone_axis, up and "
-            f"rotation_deg of both grains and the pixel_size, or give "
-            f"boundary: {{angle_deg, point_px}}"
+            f"{LEAST_CONFIDENCE} is needed); {REMEDY}"
         )

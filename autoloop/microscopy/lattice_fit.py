@@ -219,6 +219,16 @@ def unit_waves(seen: SeenLattice, shape: tuple[int, int]) -> Array:
     return np.asarray(wave / wave.std())
 
 
+def turn_between(upper: SeenLattice, lower: SeenLattice) -> float:
+    """Return the misorientation beyond the given one, counterclockwise [degrees].
+
+    Drift moves whole rows of a scan, so that it changes the map of a grain by a factor
+    [[1, a], [0, b]] from the left: what is left of the first column is the turn.
+    """
+    between = upper.matrix @ np.linalg.inv(lower.matrix)
+    return float(np.degrees(np.arctan2(-between[1, 0], between[0, 0])))
+
+
 def _separation(seen: SeenLattice, other: SeenLattice, shape: tuple[int, int]) -> float:
     """Return 1 if the patch shows one lattice, 0 if it shows both alike."""
     x, y = np.round(seen.patch.positions + seen.patch.centre).astype(int).T

@@ -65,7 +65,8 @@ class View:
     def grid(self) -> Array:
         """(n_y, n_x, 2) array of x and y [working pixels]."""
         n_y, n_x = self.shape
-        return np.stack(np.meshgrid(np.arange(n_x), np.arange(n_y)), axis=-1) * 1.0
+        x, y = np.meshgrid(np.arange(n_x), np.arange(n_y))
+        return np.stack((x, y), axis=-1).astype(np.float64)
 
     @property
     def edge_weights(self) -> Array:
@@ -177,8 +178,12 @@ def view_of(
     gathered = values.reshape(n_y, step, n_x, step).mean(axis=(1, 3))
     flat = gathered - gaussian_filter(gathered, coarsest / (image.pixel_size * step))
     spread = float(flat.std())
+    # A value that is not finite makes the spread so too, and is refused as well.
     if not spread > 1e-9 * float(np.abs(gathered).max()):
-        raise DataError("the crop of the micrograph is blank; give another crop")
+        raise DataError(
+            "the crop of the micrograph is blank or holds values that are not finite; "
+            "give another crop"
+        )
     return View(
         values=flat / spread,
         pixel_size=image.pixel_size * step,

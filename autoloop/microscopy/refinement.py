@@ -1,9 +1,10 @@
 """Where the columns of one grain really lie: its own affine map, from its columns.
 
-One affine map for the whole image describes the magnification and the slant of the scan.
-Real scans also drift slowly, so the lattices on the two sides of a boundary differ from
-it by up to some per cent. What is compared lies close to the boundary; there a map of
-each grain's own, fitted to the columns seen, holds to a fraction of a pixel.
+One affine map for the whole image describes the magnification and the slant of the
+scan. Real scans also drift slowly, so the lattices on the two sides of a boundary
+differ from it by up to some per cent. What is compared lies close to the boundary;
+there a map of each grain's own, fitted to the columns seen, holds to a fraction of a
+pixel.
 """
 
 from __future__ import annotations
@@ -111,7 +112,12 @@ def _best_map(source: Array, target: Array) -> GrainMap:
     plain = _judged(source, target, np.eye(2), shift)
     design = np.column_stack((source, np.ones(n)))
     solution = np.linalg.lstsq(design, target, rcond=None)[0]
-    bent = _judged(source, target, solution[:2].T, solution[2])
+    bent = _judged(
+        source,
+        target,
+        np.asarray(solution[:2].T, float),
+        np.asarray(solution[2], float),
+    )
     gain = 4 * n * np.log(plain.rms_px / max(bent.rms_px, 1e-9))
     return bent if gain > 4 * np.log(2 * n) else plain
 

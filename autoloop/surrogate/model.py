@@ -188,7 +188,7 @@ def _log_penalty(seen: _Prediction, row: int, best: float) -> Array:
 def _predict(features: Array, y: Array, points: Array, seed: int) -> _Prediction:
     """Fit one process to the evaluations and ask it about the points."""
     # scikit-learn requires it; it has no type hints.
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     # A feature with one value teaches nothing and costs a length scale.
     varies = np.ptp(np.vstack((features, points)), axis=0) > 0

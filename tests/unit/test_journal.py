@@ -296,7 +296,7 @@ def test_an_older_schema_is_brought_up_to_date(
     with Journal.create(path) as journal:
         journal.record(outcome())
     later = (*MIGRATIONS, ("ALTER TABLE evaluation ADD COLUMN note TEXT",))
-    monkeypatch.setattr("autoloop.journal.MIGRATIONS", later)
+    monkeypatch.setattr("autoloop.journal.schema.MIGRATIONS", later)
     with Journal.open(path) as journal:
         assert journal._run("PRAGMA user_version").fetchone() == (2,)
         assert journal._run("SELECT note FROM evaluation").fetchall() == [(None,)]

@@ -1,0 +1,134 @@
+"""Runs with LAMMPS that are cut, or whose workers break."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from autoloop.domain import Candidate, Evaluation, Proposal
+from autoloop.evaluation import load_context
+from autoloop.execution.local import LocalExecutor
+from autoloop.journal import Journal
+
+RUN_FILE = """\
+name: cut
+seed: 3
+grains:
+  - {crystal: Cu, zone_axis: [0, 0, 1], up: [3, 1, 0]}
+  - {crystal: Cu, zone_axis: [0, 0, 1], up: [3, -1, 0]}
+energy: {potential: Cu_mishin1.eam.alloy}
+policy: {name: bayesian, options: {n_initial: 8}}
+search: {batch: 4, lag: 1}
+budget: {evaluations: 32}
+execution: {workers: 2}
+"""
+
+
+def _evaluations(folder: Path) -> list[Evaluation]:
+    with Journal.read(folder / "journal.sqlite") as journal:
+        return journal.evaluations()
+
+
+def _count(folder: Path) -> int:
+    try:
+        with Journal.read(folder / "journal.sqlite") as journal:
+            return len(journal.evaluations())
+    except Exception:  # not there yet
+        return 0
+
+
+def _candidate(evaluation: Evaluation, fault: str | None) -> Candidate:
+    proposal = evaluation.proposal
+    if fault is not None:
+        proposal = Proposal(
+            parents=(),
+            mutation=proposal.mutation,
+            parameters={**proposal.parameters, "fault": fault},
+        )
+    return Candidate(
+        id=evaluation.id,
+        cycle=evaluation.cycle,
+        index=evaluation.index,
+        proposal=proposal,
+    )
+
+
+@pytest.fixture
+def run_file(tmp_path: Path) -> Path:
+    path = tmp_path / "cut.yaml"
+    path.write_text(RUN_FILE)
+    return path
+
+
+def test_a_run_killed_and_resumed_equals_one_that_was_not(
+    run_file: Path, tmp_path: Path, autoloop_command: list[str]
+) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def command(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*autoloop_command, *words], env=environment, stdout=subprocess.DEVNULL
+        )
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert command("run", str(run_file), "--out", str(whole)).wait() == 0
+
+    process = command("run", str(run_file), "--out", str(cut))
+    for n_wanted in (5, 17):  # before and after the surrogate takes over
+        deadline = time.monotonic() + 120
+        while _count(cut) < n_wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert n_wanted <= _count(cut) < 32, "the kill came too late to test anything"
+        process = command("resume", str(cut))
+    assert process.wait() == 0
+
+    assert _evaluations(cut) == _evaluations(whole)
+    with sqlite3.connect(cut / "journal.sqlite") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_lammps_faults_cost_one_candidate_each(
+    run_file: Path,
+    tmp_path: Path,
+    autoloop_command: list[str],
+) -> None:
+    """A worker that segfaults, one that hangs, one that exits without a result."""
+    folder = tmp_path / "honest"
+    subprocess.run(
+        [*autoloop_command, "run", str(run_file), "--out", str(folder)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    honest = {e.id: e for e in _evaluations(folder) if e.cycle < 3}
+    faults = {"0000-02": "segfault", "0001-00": "hang", "0001-03": "quit"}
+    with Journal.read(folder / "journal.sqlite") as journal:
+        record = journal.get_record("context")
+    assert load_context(record).relaxer is not None
+
+    with LocalExecutor(
+        record, workers=2, limit_s=6.0, module="autoloop.testing.sabotage"
+    ) as executor:
+        futures = {
+            e.id: executor.submit(_candidate(e, faults.get(e.id)))
+            for e in honest.values()
+        }
+        results = {id_: f.result(timeout=120) for id_, f in futures.items()}
+
+    for id_, outcome in results.items():
+        if id_ in faults:
+            assert outcome.evaluation.failure is not None
+        else:
+            assert outcome.evaluation == honest[id_]
+    failures = {id_: results[id_].evaluation.failure or "" for id_ in faults}
+    assert failures["0000-02"].startswith("crashed")
+    assert "11" in failures["0000-02"]  # SIGSEGV
+    assert failures["0001-00"].startswith("time_limit")
+    assert failures["0001-03"].startswith("crashed")
