@@ -159,7 +159,7 @@ def resume_run(
 
 
 def _prepared(loaded: LoadedCampaign) -> Prepared:
-    """Prepare a campaign; say of what goes wrong which lines of the file it concerns."""
+    """Prepare a campaign; name the lines of the file that a fault concerns."""
     try:
         return prepare(loaded)
     except DataError as error:

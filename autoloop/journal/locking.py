@@ -1,0 +1,43 @@
+"""One writer for a journal: an advisory lock on a file beside it.
+
+The kernel gives the lock back when its holder dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from autoloop.errors import JournalError
+
+
+def take_lock(path: Path) -> int:
+    """Return the descriptor of the lock held; closing it gives the lock back.
+
+    Raises
+    ------
+    JournalError
+        If another process writes this run, or the folder is not writable.
+    """
+    lock_path = f"{path}.lock"
+    try:
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalError(
+            f"{path}: cannot be opened for writing ({error.strerror}); "
+            "is its folder there, and writable?"
+        ) from error
+    # `status` holds the lock for an instant when it looks whether there is a writer.
+    for _ in range(5):
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        time.sleep(0.05)
+    os.close(lock)
+    raise JournalError(
+        f"{path}: another process is writing this run; wait until it ends, stop it, or "
+        "choose another folder"
+    )
