@@ -61,8 +61,8 @@ def test_dependency_version(requirement: str, ok: bool) -> None:
 
 def test_broken_dependency_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that is there but cannot be loaded, as after a half-done upgrade."""
-    monkeypatch.setitem(sys.modules, "pebble", None)
-    check = checkup.check_dependency("pebble>=5.1")
+    monkeypatch.setitem(sys.modules, "cattrs", None)
+    check = checkup.check_dependency("cattrs>=24.1")
     assert not check.ok
     assert "cannot be imported" in check.sentence
 

@@ -48,10 +48,14 @@ def make_outcome(
     cycle: int = 0,
     cost: float | None = None,
     fingerprint: str = "",
+    energy: float | None = None,
     **fate: str,
 ) -> Outcome:
     name = candidate_id(cycle, index)
-    score = None if cost is None else Score(ssim=0.9, energy_j_per_m2=cost + 0.5)
+    score = None
+    if cost is not None:
+        known = cost + 0.5 if energy is None else energy
+        score = Score(ssim=0.9, energy_j_per_m2=known)
     evaluation = Evaluation(
         id=name,
         cycle=cycle,
@@ -86,7 +90,7 @@ def outcomes() -> list[Outcome]:
         make_outcome(2, cost=0.3, fingerprint="b"),
         make_outcome(0, cycle=1, cost=0.5, fingerprint="c"),
         make_outcome(1, cycle=1, duplicate_of="0000-00"),
-        make_outcome(2, cycle=1, cost=0.4, fingerprint="b"),
+        make_outcome(2, cycle=1, cost=0.4, energy=0.8, fingerprint="b"),
     ]
 
 
