@@ -29,6 +29,7 @@ from autoloop.journal import Journal
 from autoloop.log import run_log
 from autoloop.plugins import load_policy, policy_file
 from autoloop.preparation import Prepared, prepare
+from autoloop.protocols import Event
 from autoloop.report.best import write_best
 from autoloop.report.events import event_log, log_listener
 from autoloop.report.finalists import finalists
@@ -178,6 +179,12 @@ def _see_through(
     began = time.monotonic()
     earlier = float(journal.meta["wall_s"])
     record = journal.get_record("context")
+
+    def keep_time(event: Event) -> None:
+        if event.name in ("cycle_proposed", "run_finished"):
+            spent = earlier + time.monotonic() - began
+            journal.put_meta("wall_s", round(spent, 3))
+
     with ExitStack() as stack:
         log = stack.enter_context(run_log(folder, console=False))
         for note in journal.meta["notes"]:
@@ -206,12 +213,11 @@ def _see_through(
             lag=campaign.search.lag,
             n_evaluations=campaign.budget.evaluations,
             wall_time_s=None if wall_time is None else 60 * wall_time,
-            listeners=(log_listener(), events, progress),
+            listeners=(log_listener(), events, progress, keep_time),
         )
         reason = controller.run()
         progress.stage("writing best/")
         write_best(folder, finalists(journal, load_context(record), N_FINALISTS))
-    journal.put_meta("wall_s", round(earlier + time.monotonic() - began, 3))
     journal.put_meta("state", _STATE.get(reason, "finished"))
     return reason
 
