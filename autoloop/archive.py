@@ -24,13 +24,15 @@ def alike(a: Evaluation, b: Evaluation) -> bool:
     """
     if a.score is None or b.score is None:
         return False
+    n_compared = 0
     for name, tolerance in _SAME.items():
         x, y = getattr(a.score, name), getattr(b.score, name)
         if (x is None) != (y is None):
             return False
         if x is not None and abs(x - y) > tolerance:
             return False
-    return True
+        n_compared += x is not None
+    return n_compared > 0
 
 
 def _no_details(evaluation_id: str) -> Details:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,6 +98,7 @@ def start_run(
     with show_progress() as progress:
         progress.stage("preparing: crystals, potential, micrograph")
         prepared = _prepared(loaded)
+        loaded = replace(loaded, campaign=prepared.campaign)
         campaign = movable(loaded)
         text = dump_campaign(campaign)
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,13 +22,14 @@ from autoloop.imaging.convolution import ColumnImager
 from autoloop.imaging.fit import ImagingParameters, apply
 from autoloop.imaging.probe import Microscope, z_exponent
 from autoloop.scoring.emd import capped_emd, merge_close
-from autoloop.scoring.registration import register, subpixel_shift
+from autoloop.scoring.registration import Registration, register, subpixel_shift
 from autoloop.scoring.residuals import column_residuals
 from autoloop.scoring.similarity import intensity_range, mse, ssim
 from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Box = tuple[slice, slice]
 
 BAND: Final = 8.0
 """Half-height of the boundary band that SSIM and EMD look at [Å]."""
@@ -42,6 +43,8 @@ limit, two standard deviations of a Gaussian, is 0.85 of its full width at half 
 """
 HEIGHT_RANGE: Final = 3.5
 """How far the boundary of a candidate may lie from the line as read [Å]."""
+WIDEST_WINDOW: Final = 35
+"""Window of `ssim_35` [pixels]."""
 _SEAM: Final = 1.0  # [Å]: left out at either end of a period that does not repeat
 
 
@@ -169,28 +172,24 @@ class Comparison:
         # From the model's (x, y) [Å] to pixels, for each grain.
         self._upper = maps[0] @ template.upper.to_reference
         self._lower = maps[1] @ template.lower.to_reference
-        self._imager = ColumnImager(
-            target.measured.shape,
-            self._frame.matrix,
-            (float(target.offset_px[0]), float(target.offset_px[1])),
-            target.microscope,
-            target.imaging.blur_sigma,
-        )
         plain, self._smooth = smooth_coordinates(
             target.reading, target.measured.shape, target.offset_px
         )
         self._centre = self._frame.to_boundary(self._centre_px()[None])[0]
         self.region = self._inside(plain, target.extent)
         self.band = self._inside(plain, BAND)
-        self._lower_bulk = self.region & (plain[..., 1] < -BLEND)
+        # Only what is compared is simulated, with room for the widest SSIM window.
+        self._view = _bounding_box(self.region, margin=WIDEST_WINDOW // 2)
+        self._imager = self._make_imager(self._view)
+        self._lower_bulk = (self.region & (plain[..., 1] < -BLEND))[self._view]
         seen = self._frame.to_boundary(target.columns.positions)
         kept = self._inside(seen, BAND)
         self._measured = Columns(
             positions=seen[kept], intensities=target.columns.intensities[kept]
         )
-        self._lattice = _projected_points(template)
+        self._lattices: dict[float, Array] = {}
 
-    def compare(self, bicrystal: Bicrystal) -> tuple[Score, ColumnResiduals, Placement]:
+    def compare(self, bicrystal: Bicrystal) -> tuple[Score, ColumnResiduals]:
         """Register a bicrystal and score it.
 
         Returns
@@ -199,40 +198,75 @@ class Comparison:
             Without energies.
         residuals : ColumnResiduals
             Columns of the band, in the boundary frame of the reading [Å].
-        placement : Placement
-            The candidate in the image.
         """
-        measured = self._target.measured
-        shifts = self._hypotheses(bicrystal)
-        stack = np.array([self._simulate(bicrystal, shift) for shift in shifts])
-        found = register(measured, stack, self.region)
-        simulated = stack[found.index]
-        placement = self._placement(bicrystal, shifts[found.index], simulated)
+        measured, region = self._target.measured[self._view], self.region[self._view]
+        shift, found, simulated = self._register(bicrystal)
         dx, dy = subpixel_shift(measured, simulated, self._lower_bulk)
-        own = Columns(
-            positions=self._frame.to_boundary(placement.columns.positions),
-            intensities=placement.columns.intensities,
-        )
-        own = merge_close(own, RESOLVED * self._target.column_width)
-        inside = self._inside(own.positions, BAND)
-        own = Columns(
-            positions=own.positions[inside], intensities=own.intensities[inside]
-        )
-        span = intensity_range(measured, self.region)
+        own = self._own_columns(bicrystal, shift)
         edges = (self._at_edge(self._measured), self._at_edge(own))
         plain = capped_emd(self._measured, own, *edges)
         with_intensity = capped_emd(self._measured, own, *edges, intensity=True)
+        span = intensity_range(measured, region)
+        window, band = self._target.window, self.band[self._view]
         score = Score(
-            ssim=ssim(measured, simulated, self._target.window, self.band, span),
-            ssim_7=ssim(measured, simulated, 7, self.region, span),
-            ssim_35=ssim(measured, simulated, 35, self.region, span),
+            ssim=ssim(measured, simulated, window, band, span),
+            ssim_7=ssim(measured, simulated, 7, region, span),
+            ssim_35=ssim(measured, simulated, WIDEST_WINDOW, region, span),
             emd_angstrom_per_column=plain.value,
             emd_intensity=with_intensity.value,
-            mse=mse(measured, simulated, self.region),
+            mse=mse(measured, simulated, region),
             shift_px=(dx, dy),
             confidence=found.confidence,
         )
-        return score, column_residuals(self._measured, own, plain.pairs), placement
+        return score, column_residuals(self._measured, own, plain.pairs)
+
+    def place(self, bicrystal: Bicrystal) -> Placement:
+        """Return a bicrystal as it lies in the image, over the whole crop."""
+        shift = self._register(bicrystal)[0]
+        whole = _bounding_box(np.ones_like(self.region), margin=0)
+        simulated = self._simulate(bicrystal, shift, self._make_imager(whole), whole)
+        columns, labels, atom_labels = self._tiled_columns(bicrystal, shift)
+        return Placement(
+            simulated=simulated,
+            columns=columns,
+            labels=labels,
+            atom_labels=atom_labels,
+        )
+
+    def _make_imager(self, view: Box) -> ColumnImager:
+        rows, columns = view
+        x, y = self._target.offset_px
+        return ColumnImager(
+            (rows.stop - rows.start, columns.stop - columns.start),
+            self._frame.matrix,
+            (float(x + columns.start), float(y + rows.start)),
+            self._target.microscope,
+            self._target.imaging.blur_sigma,
+        )
+
+    def _register(self, bicrystal: Bicrystal) -> tuple[Array, Registration, Array]:
+        """Return the best lattice translation, how sure it is, and its image."""
+        shifts = self._hypotheses(bicrystal)
+        stack = np.array(
+            [self._simulate(bicrystal, s, self._imager, self._view) for s in shifts]
+        )
+        found = register(
+            self._target.measured[self._view], stack, self.region[self._view]
+        )
+        return shifts[found.index], found, stack[found.index]
+
+    def _own_columns(self, bicrystal: Bicrystal, shift: Array) -> Columns:
+        """Return the candidate's columns in the band, as an image resolves them [Å]."""
+        tiled = self._tiled_columns(bicrystal, shift)[0]
+        own = Columns(
+            positions=self._frame.to_boundary(tiled.positions),
+            intensities=tiled.intensities,
+        )
+        own = merge_close(own, RESOLVED * self._target.column_width)
+        inside = self._inside(own.positions, BAND)
+        return Columns(
+            positions=own.positions[inside], intensities=own.intensities[inside]
+        )
 
     def _centre_px(self) -> Array:
         """Return the point of the boundary line nearest to the crop's centre."""
@@ -275,9 +309,13 @@ class Comparison:
 
         One period along x; along y, those that bring the boundary near the line.
         """
+        width = round(float(bicrystal.cell[0, 0]), 6)
+        if width not in self._lattices:
+            self._lattices[width] = _projected_points(self._template, width)
+        points = self._lattices[width]
         height = bicrystal.boundary_height - bicrystal.origins[1, 1]
-        mapped = self._lower_to_boundary(self._lattice + np.array([0.0, height]))
-        return self._lattice[np.abs(mapped[:, 1]) <= HEIGHT_RANGE]
+        mapped = self._lower_to_boundary(points + np.array([0.0, height]))
+        return points[np.abs(mapped[:, 1]) <= HEIGHT_RANGE]
 
     def _lower_to_boundary(self, offsets: Array) -> Array:
         """Map offsets (n, 2) from the lower lattice origin to the reading's frame."""
@@ -295,40 +333,46 @@ class Comparison:
         # the model's point on its boundary that falls on the centre of the line
         across = np.linalg.inv(self._lower) @ (self._centre_px() - origin)
         pivot = np.array([across[0], height])
-        width = self._template.width
+        width = float(bicrystal.cell[0, 0])
         points[:, 0] -= width * np.round((points[:, 0] - pivot[0]) / width)
-        tiled = points[None] + self._tiles()[:, None, None] * np.array([width, 0.0])
+        tiled = points[None] + self._tiles(width)[:, None, None] * np.array(
+            [width, 0.0]
+        )
         share = np.clip((tiled[..., 1] - height) / BLEND, 0.0, 1.0)
         share = (share * share * (3 - 2 * share))[..., None]
         turned = (tiled - pivot) @ (self._upper - self._lower).T
         return np.asarray(tiled @ self._lower.T + share * turned + origin)
 
-    def _tiles(self) -> Array:
+    def _tiles(self, width: float) -> Array:
         if not self._template.exact:
             return np.array([-1.0, 0.0, 1.0])  # neighbours lend the tails of probes
         n_y, n_x = self._target.measured.shape
-        reach = np.hypot(n_x, n_y) * self._frame.pixel_size / self._template.width
+        reach = np.hypot(n_x, n_y) * self._frame.pixel_size / width
         n = int(np.ceil(reach / 2)) + 2
         return np.arange(-n, n + 1, dtype=float)
 
-    def _simulate(self, bicrystal: Bicrystal, shift: Array) -> Array:
+    def _simulate(
+        self, bicrystal: Bicrystal, shift: Array, imager: ColumnImager, view: Box
+    ) -> Array:
         placed = self._place(bicrystal, bicrystal.positions[:, :2], shift)
-        weights = self._weights(bicrystal)
         columns = Columns(
             positions=placed.reshape(-1, 2),
-            intensities=np.tile(weights, len(placed)),
+            intensities=np.tile(self._weights(bicrystal), len(placed)),
         )
-        image = self._imager.image(columns)
-        return apply(self._target.imaging, image, self._smooth)
+        return apply(self._target.imaging, imager.image(columns), self._smooth[view])
 
     def _weights(self, bicrystal: Bicrystal) -> Array:
         """Scattering power of each atom, per ångström of depth."""
         z = bicrystal.numbers.astype(float)
-        return np.asarray(z**self._exponent / self._template.depth)
+        return np.asarray(z**self._exponent / bicrystal.cell[2, 2])
 
-    def _placement(
-        self, bicrystal: Bicrystal, shift: Array, simulated: Array
-    ) -> Placement:
+    def _tiled_columns(
+        self, bicrystal: Bicrystal, shift: Array
+    ) -> tuple[Columns, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the columns over the region [pixels], and where they come from.
+
+        With the column of one period that each is an image of, and that of each atom.
+        """
         period, atom_labels = project_columns(bicrystal, self._weights(bicrystal))
         placed = self._place(bicrystal, period.positions, shift)
         pixels = placed.reshape(-1, 2)
@@ -341,16 +385,22 @@ class Comparison:
             positions=pixels[seen],
             intensities=np.tile(period.intensities, len(placed))[seen],
         )
-        return Placement(
-            simulated=simulated,
-            columns=columns,
-            labels=labels[seen],
-            atom_labels=atom_labels,
-        )
+        return columns, labels[seen], atom_labels
 
 
-def _projected_points(template: BoundaryTemplate) -> Array:
-    """Return (k, 2) projected lattice points of the lower grain, one period of x [Å].
+def _bounding_box(mask: Mask, margin: int) -> Box:
+    """Return the rows and columns that hold a mask, and a margin within the array."""
+    found = []
+    for axis in (0, 1):
+        hit = np.flatnonzero(mask.any(axis=1 - axis))
+        start = max(0, int(hit[0]) - margin) if len(hit) else 0
+        stop = min(mask.shape[axis], int(hit[-1]) + 1 + margin) if len(hit) else 1
+        found.append(slice(start, stop))
+    return found[0], found[1]
+
+
+def _projected_points(template: BoundaryTemplate, width: float) -> Array:
+    """Return (k, 2) projected lattice points of the lower grain, one cell of x [Å].
 
     Those whose height suffices to bring any termination to the line as read.
     """
@@ -358,7 +408,7 @@ def _projected_points(template: BoundaryTemplate) -> Array:
     cells = np.stack(np.meshgrid(reach, reach, reach), -1).reshape(-1, 3)
     points = (cells @ template.lower.lattice)[:, :2]
     points = points[np.abs(points[:, 1]) < 4 * HEIGHT_RANGE]
-    x = np.mod(points[:, 0] + 1e-3, template.width) - 1e-3
+    x = np.mod(points[:, 0] + 1e-3, width) - 1e-3
     return np.unique(np.round(np.column_stack((x, points[:, 1])), 4), axis=0)
 
 

@@ -180,6 +180,29 @@ class Bicrystal:
         return float(np.linalg.norm(np.cross(self.cell[0], self.cell[2])))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anneal:
+    """Molecular dynamics before a relaxation.
+
+    Attributes
+    ----------
+    temperature_k : float
+        Of the atoms that move one by one [K].
+    steps : int
+        Steps of 2 fs, the last fifth of them cooling.
+    """
+
+    temperature_k: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.temperature_k <= 1e4 or self.steps < 1:
+            raise ValueError(
+                "annealing needs a temperature up to 10000 K and at least one step, "
+                f"got {self.temperature_k} K and {self.steps} steps"
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Relaxation:
     """A relaxed bicrystal and its energies.
@@ -192,11 +215,18 @@ class Relaxation:
         Potential energy of each atom [eV].
     n_force_evaluations : int
         What it took.
+    flags : tuple of str
+        What is odd about the structure but no failure, each beginning with its name:
+        contacts of wrong species, whole columns annealed.
+    total_energy : float, optional
+        Of all atoms [eV], where the model has no energies of atoms; those are then NaN.
     """
 
     bicrystal: Bicrystal
     energies: NDArray[np.float64]
     n_force_evaluations: int
+    flags: tuple[str, ...] = ()
+    total_energy: float | None = None
 
     def __post_init__(self) -> None:
         _lock(self, ("energies",))

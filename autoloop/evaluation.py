@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from autoloop.comparison import Comparison, Placement, Target, with_energies
 from autoloop.domain import (
     UPPER_BLOCK,
+    Anneal,
     Bicrystal,
     Candidate,
     Details,
@@ -26,16 +27,16 @@ from autoloop.domain import (
     stream,
 )
 from autoloop.errors import SimulationError
-from autoloop.protocols import Outcome, Relaxer, Timing
+from autoloop.protocols import Outcome, Timing
 from autoloop.records import Record, unpack
+from autoloop.relax.ase_engine import AseRelaxer
 from autoloop.relax.energy import (
     BoundaryEnergy,
     EnergyModel,
-    boundary_energy,
     excess_energies,
 )
 from autoloop.relax.engine import LammpsRelaxer, RelaxSettings
-from autoloop.relax.potentials import Potential
+from autoloop.relax.models import Model, make_relaxer, relaxed_energy
 from autoloop.scoring.objective import Objective
 from autoloop.structure.mutations import build
 from autoloop.structure.template import BoundaryTemplate
@@ -49,15 +50,15 @@ class Energetics:
 
     Attributes
     ----------
-    potential : Potential
-        Interatomic potential.
+    potential : Potential or AseModel
+        Interatomic potential, or calculator of ASE.
     settings : RelaxSettings
         How far to relax.
     model : EnergyModel
         Reference energies.
     """
 
-    potential: Potential
+    potential: Model
     settings: RelaxSettings
     model: EnergyModel
 
@@ -105,10 +106,10 @@ class Evaluator:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.relaxer: Relaxer | None = None
+        self.relaxer: LammpsRelaxer | AseRelaxer | None = None
         self.comparison: Comparison | None = None
         if context.energetics is not None:
-            self.relaxer = LammpsRelaxer(
+            self.relaxer = make_relaxer(
                 context.energetics.potential, context.energetics.settings
             )
         if context.target is not None:
@@ -138,16 +139,16 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
     excess = np.full(len(bicrystal.numbers), np.nan)
     if evaluator.relaxer is not None and context.energetics is not None:
         start = time.process_time()
-        relaxation = evaluator.relaxer.relax(bicrystal, rng)
+        relaxation = evaluator.relaxer.relax(bicrystal, rng, _anneal(candidate))
         relax_cpu = time.process_time() - start
         bicrystal = _with_moved_lattice(bicrystal, relaxation)
-        energy = boundary_energy(context.energetics.model, relaxation)
+        energy = relaxed_energy(evaluator.relaxer, context.energetics.model, relaxation)
         excess = excess_energies(context.energetics.model, relaxation)
         work = relaxation.n_force_evaluations * len(bicrystal.numbers)
         score = _with_energy(score, energy)
     residuals = None
     if evaluator.comparison is not None:
-        imaged, residuals, _ = evaluator.comparison.compare(bicrystal)
+        imaged, residuals = evaluator.comparison.compare(bicrystal)
         score = with_energies(
             imaged,
             score.energy_j_per_m2,
@@ -161,7 +162,7 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         proposal=candidate.proposal,
         score=score,
         cost=_finite(context.objective.cost(score)),
-        fingerprint=_fingerprint(bicrystal, excess, score),
+        fingerprint=_fingerprint(bicrystal, excess),
         work=work,
     )
     timing = Timing(
@@ -177,7 +178,18 @@ def place(evaluator: Evaluator, bicrystal: Bicrystal) -> Placement | None:
     """Return a relaxed bicrystal as it lies in the image; None without a micrograph."""
     if evaluator.comparison is None:
         return None
-    return evaluator.comparison.compare(bicrystal)[2]
+    return evaluator.comparison.place(bicrystal)
+
+
+def _anneal(candidate: Candidate) -> Anneal | None:
+    """Return the dynamics that a proposal asks for by its parameters."""
+    parameters = candidate.proposal.parameters
+    if "temperature_k" not in parameters:
+        return None
+    return Anneal(
+        temperature_k=float(parameters["temperature_k"]),
+        steps=int(parameters["steps"]),
+    )
 
 
 def _with_moved_lattice(before: Bicrystal, relaxation: Relaxation) -> Bicrystal:
@@ -205,15 +217,13 @@ def _finite(cost: float) -> float:
     return float(cost)
 
 
-def _fingerprint(
-    bicrystal: Bicrystal, excess: NDArray[np.float64], score: Score
-) -> str:
+def _fingerprint(bicrystal: Bicrystal, excess: NDArray[np.float64]) -> str:
     """Return a text that equal structures share, to rounding.
 
     The sorted excess energies of core atoms, which neither a lattice translation nor
-    the numbering of atoms changes; without energies, the positions.
+    the numbering of atoms changes; without energies of atoms, the positions.
     """
-    if score.energy_j_per_m2 is None:
+    if not np.isfinite(excess).any():
         core = bicrystal.positions.round(2)
     else:
         values = excess[np.isfinite(excess)]

@@ -180,13 +180,22 @@ def window_weights(
     -------
     (n,) float array
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the slab is so thin that the two ramps overlap.
     """
     y = bicrystal.positions[:, 1]
     top, bottom = y.max() - margin, y.min() + margin
-    # Half of a rounding error at an end of the ramp must not tip an atom's weight.
-    upper = np.clip((top - y) / spacings[0], 0.0, 1.0)
-    lower = np.clip((y - bottom) / spacings[1], 0.0, 1.0)
-    return np.asarray(np.where(bicrystal.grains == 1, upper, lower))
+    if bottom + spacings[1] > top - spacings[0]:
+        raise ValueError(
+            f"a slab {np.ptp(y):.1f} Å thick has no room for a window: surfaces take "
+            f"{margin:.1f} Å on either side"
+        )
+    # By height, not by grain: a slab without a boundary is one grain with two surfaces.
+    rising = np.clip((y - bottom) / spacings[1], 0.0, 1.0)
+    return np.asarray(np.minimum(rising, np.clip((top - y) / spacings[0], 0.0, 1.0)))
 
 
 def periodic_pairs(
@@ -199,8 +208,9 @@ def periodic_pairs(
     positions : (n, 3) float array
         Cartesian [Å].
     cell : (3, 3) float array
-        Orthogonal; periodic images beyond the nearest are found too when the cell is
-        small, but each pair of atoms is listed once with its shortest distance.
+        Orthogonal. Each pair of atoms is listed once with its shortest distance, also
+        where the cell is so small that several images lie within the radius; an atom
+        and its own images are no pair.
     radius : float
         [Å].
 
@@ -215,12 +225,8 @@ def periodic_pairs(
 
     n = len(positions)
     inside = wrapped(positions, cell)
-    repeats = [max(1, int(np.ceil(radius / cell[axis, axis]))) for axis in (0, 2)]
-    steps = [
-        i * cell[0] + k * cell[2]
-        for i in range(-repeats[0], repeats[0] + 1)
-        for k in range(-repeats[1], repeats[1] + 1)
-    ]
+    # Between atoms inside the cell the shortest distance is to one of the next images.
+    steps = [i * cell[0] + k * cell[2] for i in (-1, 0, 1) for k in (-1, 0, 1)]
     images = np.vstack([inside + step for step in steps])
     found = cKDTree(inside).sparse_distance_matrix(
         cKDTree(images), radius, output_type="coo_matrix"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoloop.archive import Archive
 from autoloop.domain import (
+    Anneal,
     Bicrystal,
     Candidate,
     Columns,
@@ -41,8 +42,17 @@ class Policy(Protocol):
 class Relaxer(Protocol):
     """Brings a bicrystal to its nearest minimum of energy."""
 
-    def relax(self, bicrystal: Bicrystal, rng: np.random.Generator) -> Relaxation:
-        """Relax; raise SimulationError when there is no usable result."""
+    def relax(
+        self,
+        bicrystal: Bicrystal,
+        rng: np.random.Generator,
+        anneal: Anneal | None = None,
+    ) -> Relaxation:
+        """Relax, if asked after annealing.
+
+        Raises SimulationError when there is no usable result. Draws from `rng` only to
+        anneal.
+        """
         ...
 
 

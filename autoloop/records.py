@@ -43,7 +43,8 @@ def pack(value: object) -> Record:
     Raises
     ------
     ValueError
-        If a plain number is not finite: such numbers belong into arrays.
+        If a plain number is not finite: such numbers belong into arrays. Or if a
+        mapping looks like the reference to an array.
     """
     arrays: dict[str, NDArray[Any]] = {}
 
@@ -53,6 +54,8 @@ def pack(value: object) -> Record:
             arrays[name] = node
             return {"$array": name}
         if isinstance(node, dict):
+            if set(node) == {"$array"}:
+                raise ValueError("a mapping with the one key $array would read as one")
             return {key: set_aside(child) for key, child in node.items()}
         if isinstance(node, (list, tuple)):
             return [set_aside(child) for child in node]
@@ -84,7 +87,7 @@ def unpack(record: Record, kind: type[T]) -> T:
 
     try:
         return _converter().structure(bring_back(json.loads(record.text)), kind)
-    except (BaseValidationError, KeyError, TypeError) as error:
+    except (BaseValidationError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a record of {kind.__name__}: {error}") from error
 
 

@@ -12,11 +12,20 @@ import traceback
 from collections.abc import Sequence
 
 from autoloop import __version__
-from autoloop.cli import doctor, export, resume, run, status, validate
+from autoloop.cli import (
+    doctor,
+    export,
+    init,
+    inspect,
+    resume,
+    run,
+    status,
+    validate,
+)
 from autoloop.cli.arguments import Parser
 from autoloop.errors import AutoloopError
 
-_VERBS = (run, resume, status, export, validate, doctor)
+_VERBS = (run, resume, status, export, inspect, init, validate, doctor)
 
 _EPILOG = """exit status: 0 done, 2 bad usage or run file, 3 environment, 4 bad input
 data or run folder, 5 every candidate failed, 130 interrupted (resumable)

@@ -8,7 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoloop.config.marked import Problem
-from autoloop.config.models import Campaign, GrainSection, MicrographSection
+from autoloop.config.models import (
+    Campaign,
+    Direction,
+    GrainSection,
+    MicrographSection,
+)
 from autoloop.domain import Crystal
 from autoloop.errors import AutoloopError
 
@@ -39,7 +44,37 @@ def section_problems(campaign: Campaign) -> list[Problem]:
                 "detector_mrad: [80, 150]}'",
             )
         )
+    for index, grain in enumerate(campaign.grains):
+        problems += _orientation_problems(grain, index, campaign.micrograph is not None)
     return problems
+
+
+def _orientation_problems(
+    grain: GrainSection, index: int, readable: bool
+) -> list[Problem]:
+    """Return what is missing of an orientation; `readable` if an image may show it."""
+    needed = {"zone_axis": "[0, 0, 1]", "up": "[3, 1, 0]"}
+    missing = [key for key in needed if getattr(grain, key) is None]
+    if not readable:
+        return [
+            Problem(
+                path=("grains", index, key),
+                message="is missing, and there is no 'micrograph' to read it from; "
+                f"write for example '{key}: {needed[key]}'",
+            )
+            for key in missing
+        ]
+    if not missing or (grain.up is None and grain.rotation_deg is None):
+        return []  # nothing, a zone axis alone, or all is given
+    given = "up" if grain.up is not None else "rotation_deg"
+    return [
+        Problem(
+            path=("grains", index, given),
+            message=f"means nothing without {' and '.join(missing)}; write for example "
+            f"'{missing[0]}: {needed[missing[0]]}', or leave out {given} to have it "
+            "read from the micrograph",
+        )
+    ]
 
 
 def _weight_message(campaign: Campaign) -> str:
@@ -125,7 +160,9 @@ def _grain_problems(
     except AutoloopError as error:
         return [Problem(path=("grains", index, "crystal"), message=str(error))]
     crystals.append(crystal)
-    angle = _angle_deg(crystal, grain)
+    if grain.up is None or grain.zone_axis is None:
+        return []
+    angle = _angle_deg(crystal, grain.up, grain.zone_axis)
     if abs(angle - 90) <= _PERPENDICULAR_DEG:
         return []
     return [
@@ -137,11 +174,11 @@ def _grain_problems(
     ]
 
 
-def _angle_deg(crystal: Crystal, grain: GrainSection) -> float:
+def _angle_deg(crystal: Crystal, up: Direction, zone_axis: Direction) -> float:
     import numpy as np
 
-    up, zone = (np.array(d) @ crystal.cell for d in (grain.up, grain.zone_axis))
-    cosine = up @ zone / (np.linalg.norm(up) * np.linalg.norm(zone))
+    first, second = (np.array(d) @ crystal.cell for d in (up, zone_axis))
+    cosine = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 

@@ -40,14 +40,18 @@ class MicrographSection(Section):
     path : str
         File, relative to the run file; ``${NAME}`` stands for an environment variable.
     crop : (int, int, int, int), optional
-        First row, row after the last, first column, column after the last [px].
+        First row, row after the last, first column, column after the last [px]; left
+        out, all of the image that is a micrograph.
     pixel_size : float, optional
         Over that of the file [Å].
+    index : int, optional
+        Which image of a file that holds several, counted from 0.
     """
 
     path: Annotated[str, Field(min_length=1, examples=["image.dm3"])]
     crop: tuple[int, int, int, int] | None = None
     pixel_size: Annotated[float, Field(gt=0, le=10)] | None = None
+    index: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
 
     @field_validator("crop")
     @classmethod
@@ -110,19 +114,34 @@ class GrainSection(Section):
         Built-in name, or structure file relative to the run file.
     zone_axis, up : (int, int, int)
         Crystal directions towards the viewer, and along the boundary normal before
-        the grain is turned.
+        the grain is turned; what is left out is read from the micrograph.
     rotation_deg : float
-        Counterclockwise turn as seen by the viewer [degrees].
+        Counterclockwise turn as seen by the viewer [degrees]; 0 by default where the
+        two directions are given.
+    polarity : "given" or "open"
+        Whether the directions fix the polarity of a crystal such as zincblende, or
+        the search tries both.
     """
 
     crystal: Annotated[str, Field(min_length=1, examples=["Cu"])]
-    zone_axis: Annotated[Direction, Field(examples=["[0, 0, 1]"])]
-    up: Annotated[Direction, Field(examples=["[3, 1, 0]"])]
-    rotation_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
+    zone_axis: Annotated[Direction, Field(examples=["[0, 0, 1]"])] | None = None
+    up: Annotated[Direction, Field(examples=["[3, 1, 0]"])] | None = None
+    rotation_deg: Annotated[float, Field(ge=-180, le=180)] | None = None
+    polarity: Literal["given", "open"] = "given"
+
+    @model_validator(mode="after")
+    def _not_turned(self) -> GrainSection:
+        # A validator that runs before would turn strict JSON into strict Python, where
+        # a list is no tuple.
+        if self.rotation_deg is None and self.zone_axis and self.up:
+            object.__setattr__(self, "rotation_deg", 0.0)
+        return self
 
     @field_validator("zone_axis", "up")
     @classmethod
-    def _direction(cls, direction: Direction) -> Direction:
+    def _direction(cls, direction: Direction | None) -> Direction | None:
+        if direction is None:
+            return None
         if not any(direction):
             raise ValueError("[0, 0, 0] is no direction; write three indices")
         if max(map(abs, direction)) > _MAX_INDEX:
@@ -131,6 +150,11 @@ class GrainSection(Section):
                 "direction by its smallest indices"
             )
         return direction
+
+    @property
+    def oriented(self) -> bool:
+        """Whether nothing is left to be read from the micrograph."""
+        return None not in (self.zone_axis, self.up, self.rotation_deg)
 
 
 class CellSection(Section):

@@ -7,6 +7,7 @@ becomes one line here. What the numbers mean is left to `autoloop.microscopy.rea
 from __future__ import annotations
 
 import gc
+import glob
 import importlib
 import logging
 import math
@@ -29,6 +30,7 @@ PLUGINS: Final = {
     ".dm3": "digitalmicrograph",
     ".dm4": "digitalmicrograph",
     ".emd": "emd",
+    ".emi": "tia",
     ".hspy": "hspy",
     ".mrc": "mrc",
     ".ser": "tia",
@@ -117,6 +119,10 @@ def read_signals(path: Path, suffix: str) -> list[Signal]:
             for series in tiff.series:
                 _check_size(path, series.shape)
         return list(reader(str(path)))
+    if suffix == ".emi" and not list(
+        path.parent.glob(f"{glob.escape(path.stem)}_*.ser")
+    ):
+        raise ValueError("no .ser file with its data lies beside it")
     try:
         return list(reader(str(path), lazy=True))
     except ValueError:
@@ -136,9 +142,22 @@ def _picture(path: Path) -> NDArray[Any]:
         return np.asarray(picture if plain else picture.convert("RGB"))
 
 
-def only_image(path: Path, signals: list[Signal]) -> Signal:
-    """Return the only two-dimensional image of a file, or its only HAADF image."""
+def chosen_image(path: Path, signals: list[Signal], index: int | None) -> Signal:
+    """Return one two-dimensional image of a file.
+
+    Without an index it must be the only one, or the only one called HAADF; an index
+    counts images from 0, the frames of a stack one by one.
+    """
     images = [s for s in signals if _is_image(_shape(s))]
+    if index is not None:
+        frames = list(_frames(signals))
+        if index >= len(frames):
+            raise DataError(
+                f"{path}: micrograph.index {index} is beyond its {len(frames)} "
+                f"image(s); counting begins with 0"
+            )
+        _check_size(path, _shape(frames[index]))
+        return frames[index]
     if len(images) > 1:
         haadf = [s for s in images if "haadf" in _title(s).lower()]
         images = haadf if len(haadf) == 1 else images
@@ -148,14 +167,36 @@ def only_image(path: Path, signals: list[Signal]) -> Signal:
     if images:
         listed = ", ".join(f"{_title(s) or 'untitled'} {_shape(s)}" for s in images)
         raise DataError(
-            f"{path}: holds {len(images)} images ({listed[:200]}); save the HAADF "
-            "image as a file of its own"
+            f"{path}: holds {len(images)} images ({listed[:200]}); choose one with "
+            "micrograph.index, counted from 0, or save the HAADF image as a file of "
+            "its own"
         )
     listed = ", ".join(str(_shape(s)) for s in signals) or "nothing"
+    n_frames = sum(1 for _ in _frames(signals))
+    remedy = (
+        f"choose one of {n_frames} frames with micrograph.index, counted from 0, or "
+        if n_frames
+        else ""
+    )
     raise DataError(
         f"{path}: holds no image of at least {SHORTEST_SIDE} x {SHORTEST_SIDE} pixels, "
-        f"but {listed[:200]}; save one two-dimensional image as a file of its own"
+        f"but {listed[:200]}; {remedy}save one two-dimensional image as a file of its "
+        "own"
     )
+
+
+def _frames(signals: list[Signal]) -> Iterator[Signal]:
+    """Give every image, and every frame of a stack, in the order of the file."""
+    for signal in signals:
+        shape = _shape(signal)
+        if _is_image(shape):
+            yield signal
+        elif len(shape) == 3 and min(shape[1:]) >= SHORTEST_SIDE:
+            # Squeezed later anyway; here only axis 0 must be that of the frames.
+            data = signal["data"].reshape(shape)
+            for k in range(shape[0]):
+                axes = [a for a in signal["axes"] if a.get("size", 1) != 1]
+                yield {**signal, "data": data[k], "axes": axes[1:]}
 
 
 def _shape(signal: Signal) -> tuple[int, ...]:

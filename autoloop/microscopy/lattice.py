@@ -9,34 +9,24 @@ reflections place each lattice.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from autoloop.domain import Grain, GrainBoundary, Image, Reading
 from autoloop.errors import DataError
-from autoloop.microscopy.lattice_fit import (
-    Fit,
-    Patch,
-    SeenLattice,
-    confidence_of,
-    fit_lattice,
-    fit_reflections,
-    turn_between,
-    unit_waves,
-)
+from autoloop.microscopy.lattice_fit import SeenLattice, confidence_of, turn_between
+from autoloop.microscopy.lattice_pair import settled
 from autoloop.microscopy.lattice_search import (
     Placement,
     View,
-    ramp,
     search,
     view_of,
     working_step,
 )
 from autoloop.microscopy.reflections import (
     Array,
-    Reflections,
     lattice_origin,
     nearest_lattice_point,
     zone_reflections,
@@ -46,12 +36,6 @@ logger = logging.getLogger(__name__)
 
 RESOLUTION: Final = 1.0
 """Finest lattice spacing looked for [Å]."""
-
-CORE: Final = 3.0
-"""Half width of the strip along the boundary that belongs to neither lattice [Å]."""
-
-LEAST_AREA: Final = 100.0
-"""Less of a grain than this shows no lattice [Å²]."""
 
 LEAST_CONFIDENCE: Final = 0.25
 """Below this a lattice counts as not seen; the worse one of noise, of exchanged grains
@@ -163,13 +147,11 @@ def read_lattices(
     if point_px is not None:
         point = (np.asarray(point_px) - view.corner) / view.step
     placement = search(view, grains, angle_deg, point)
-    # At first the line is known too badly to leave out a strip along it.
-    for core in (0.0, CORE, CORE):
-        placement, seen = _refine(view, grains, placement, core)
-        placement = _with_line(view, placement, seen, point)
-    placement, seen = _refine(view, grains, placement, CORE)
-    _demand_likely(image, placement)
-    confidences = _confidences(view, placement, seen, boundary)
+    placement, seen = settled(view, grains, placement, point)
+    demand_likely(image, placement)
+    confidences = confidences_of(view, placement, seen)
+    _demand("upper", confidences[0], boundary.upper)
+    _demand("lower", confidences[1], boundary.lower)
     turn = turn_between(*seen)
     if abs(turn) > NOTABLE_TURN:
         logger.warning(
@@ -180,7 +162,7 @@ def read_lattices(
             boundary.upper.rotation_deg + turn,
         )
     return Lattices(
-        reading=_reading(image, view, placement, seen, min(confidences)),
+        reading=reading_of(image, view, placement, seen, min(confidences)),
         upper_matrix=seen[0].matrix * view.step,
         lower_matrix=seen[1].matrix * view.step,
         upper_confidence=confidences[0],
@@ -189,13 +171,14 @@ def read_lattices(
     )
 
 
-def _reading(
+def reading_of(
     image: Image,
     view: View,
     placement: Placement,
     seen: tuple[SeenLattice, SeenLattice],
     confidence: float,
 ) -> Reading:
+    """Write a fit in pixels of the whole image."""
     frame = placement.frame(view)
     on_line = frame.to_pixels(np.array([0.0, placement.offset]))
     origins = []
@@ -216,130 +199,19 @@ def _reading(
     )
 
 
-def _refine(
-    view: View,
-    grains: tuple[Reflections, Reflections],
-    placement: Placement,
-    core: float,
-) -> tuple[Placement, tuple[SeenLattice, SeenLattice]]:
-    """Refine the frame on both grains at once, then each grain's own map."""
-    upper, lower = (_patch(view, placement, side, core) for side in (1, -1))
-    limit = np.array([0.3, 0.005, 0.005])
-    for _ in range(8):
-        fits = [
-            _shared_fit(view, grains[0], upper, placement),
-            _shared_fit(view, grains[1], lower, placement),
-        ]
-        curvature = fits[0].curvature + fits[1].curvature
-        change = np.linalg.solve(curvature, fits[0].slope + fits[1].slope)
-        placement = placement.moved(np.clip(change, -limit, limit))
-        if np.all(np.abs(change) < 1e-3 * limit):
-            break
-    return placement, (
-        _see(view, grains[0], upper, placement),
-        _see(view, grains[1], lower, placement),
-    )
-
-
-def _patch(view: View, placement: Placement, side: int, core: float) -> Patch:
-    weights = view.edge_weights * ramp(side * placement.heights(view) - core)
-    if weights.sum() * view.pixel_size**2 < LEAST_AREA:
-        name = "upper" if side > 0 else "lower"
-        raise DataError(
-            f"cannot see the lattice of the {name} grain: less than 1 nm² of the "
-            f"micrograph's crop seems to lie on its side of the boundary; check the "
-            f"grains and their order, give a crop with the boundary in its middle, or "
-            f"boundary: {{angle_deg, point_px}}"
-        )
-    inside = weights > 1e-3
-    points, kept = view.grid[inside], weights[inside]
-    centre = kept @ points / kept.sum()
-    return Patch(
-        values=view.values[inside],
-        positions=points - centre,
-        weights=kept,
-        centre=centre,
-    )
-
-
-def _shared_fit(
-    view: View, grain: Reflections, patch: Patch, placement: Placement
-) -> Fit:
-    """Fit a grain with the frame of both; differences serve as derivatives."""
-    derivatives = []
-    for change in np.diag([1e-3, 1e-5, 1e-5]):
-        ends = (
-            placement.moved(c).frequencies(view, grain.g) for c in (change, -change)
-        )
-        derivatives.append((next(ends) - next(ends)) / (2 * change.sum()))
-    f = placement.frequencies(view, grain.g)
-    return fit_reflections(patch, f, np.array(derivatives))
-
-
-def _see(
-    view: View, grain: Reflections, patch: Patch, placement: Placement
-) -> SeenLattice:
-    matrix, fit = fit_lattice(patch, grain.g, placement.frame(view).matrix)
-    return SeenLattice(
-        reflections=grain,
-        patch=patch,
-        matrix=matrix,
-        fit=fit,
-        shared=_shared_fit(view, grain, patch, placement),
-    )
-
-
-def _with_line(
-    view: View,
-    placement: Placement,
-    seen: tuple[SeenLattice, SeenLattice],
-    point: Array | None,
-) -> Placement:
-    """Put the line where the image changes from the one lattice to the other."""
-    if point is not None:
-        height = float(placement.frame(view).to_boundary(point)[1])
-        return replace(placement, offset=height)
-    gain = np.zeros(view.shape)
-    for grain, sign in zip(seen, (1, -1), strict=True):
-        # Unit waves: else a dark core would go to the grain of weaker contrast.
-        gain += sign * view.values * unit_waves(grain, view.shape)
-    heights = placement.heights(view) + placement.offset
-    gain *= view.edge_weights
-    return replace(placement, offset=_change_point(heights.ravel(), gain.ravel()))
-
-
-def _change_point(heights: Array, gain: Array) -> float:
-    """Return the height above which gains are positive, below which negative."""
-    from scipy.ndimage import gaussian_filter1d
-
-    width = 0.1
-    first = heights.min()
-    profile = np.bincount(((heights - first) / width).astype(int), gain)
-    k = int(np.argmin(np.cumsum(profile)))
-    # Rows of columns make the profile lumpy: its zero, once they are smoothed out, is
-    # the middle of the core.
-    smooth = gaussian_filter1d(profile, 2.0 / width)
-    rising = np.flatnonzero((smooth[:-1] < 0) & (smooth[1:] >= 0))
-    if len(rising):
-        k = int(rising[np.argmin(np.abs(rising - k))])
-    return float(first + (k + 1) * width)
-
-
-def _confidences(
-    view: View,
-    placement: Placement,
-    seen: tuple[SeenLattice, SeenLattice],
-    boundary: GrainBoundary,
+def confidences_of(
+    view: View, placement: Placement, seen: tuple[SeenLattice, SeenLattice]
 ) -> tuple[float, float]:
+    """Return 0 to 1 for each grain: how clearly its lattice is seen."""
     shared = placement.frame(view).matrix
-    upper = confidence_of(seen[0], seen[1], shared, view.shape)
-    lower = confidence_of(seen[1], seen[0], shared, view.shape)
-    _demand("upper", upper, boundary.upper)
-    _demand("lower", lower, boundary.lower)
-    return upper, lower
+    return (
+        confidence_of(seen[0], seen[1], shared, view.shape),
+        confidence_of(seen[1], seen[0], shared, view.shape),
+    )
 
 
-def _demand_likely(image: Image, placement: Placement) -> None:
+def demand_likely(image: Image, placement: Placement) -> None:
+    """Refuse pixel sizes and shears that no microscope has."""
     if abs(placement.log_scale) > LIKELY_SCALE or abs(placement.shear) > LIKELY_SHEAR:
         found = image.pixel_size * np.exp(placement.log_scale)
         raise DataError(

@@ -109,12 +109,13 @@ def fit_reflections(patch: Patch, f: Array, derivatives: Array) -> Fit:
     """
     n = len(f)
     root = np.sqrt(patch.weights)
-    waves = np.exp(2j * np.pi * (patch.positions @ f.T))
+    waves = _waves(patch.positions, f)
     basis = np.column_stack((waves.real, waves.imag, np.ones(len(waves))))
     design = basis * root[:, None]
     gram = design.T @ design
     coefficients = np.linalg.solve(gram, design.T @ (root * patch.values))
-    amplitudes = (coefficients[:n] - 1j * coefficients[n : 2 * n]) / 2
+    halves = coefficients[:n] - 1j * coefficients[n : 2 * n]
+    amplitudes = np.asarray(halves / 2, dtype=np.complex128)
     residual = patch.values - basis @ coefficients
     # The derivative of 2 Re(c exp(2 pi i f.r)) is Re(4 pi i c (df.r) exp(2 pi i f.r)).
     waves *= 4j * np.pi * amplitudes
@@ -133,6 +134,20 @@ def fit_reflections(patch: Patch, f: Array, derivatives: Array) -> Fit:
         curvature=change.T @ change / variance,
         slope=change.T @ (root * residual) / variance,
     )
+
+
+def _waves(positions: Array, f: Array) -> ComplexArray:
+    """Return exp(2 pi i f.r) at pixels of a grid, (m, n).
+
+    A product of rows and columns of the grid: a tenth of the exponentials.
+    """
+    first = positions.min(axis=0)
+    x, y = np.round(positions - first).astype(int).T
+    along_x, along_y = (
+        np.exp(2j * np.pi * np.outer(np.arange(i.max() + 1) + start, frequency))
+        for i, start, frequency in zip((x, y), first, f.T, strict=True)
+    )
+    return np.asarray(along_x[x] * along_y[y], dtype=np.complex128)
 
 
 def fit_lattice(patch: Patch, g: Array, matrix: Array) -> tuple[Array, Fit]:
@@ -202,7 +217,7 @@ def confidence_of(
     drift; 0.1 and more where it follows noise).
     """
     power = float(np.sum(np.abs(seen.fit.amplitudes) ** 2))
-    excess = (1 - _power_between(seen) / power - 0.75) / 0.25
+    excess = (1 - power_between(seen) / power - 0.75) / 0.25
     fitting = (1 - seen.shared.unexplained) / (1 - seen.fit.unexplained)
     strain = np.abs(np.linalg.inv(shared_matrix) @ seen.matrix - np.eye(2)).max()
     likely = (0.08 - strain) / 0.05
@@ -225,7 +240,12 @@ def turn_between(upper: SeenLattice, lower: SeenLattice) -> float:
     Drift moves whole rows of a scan, so that it changes the map of a grain by a factor
     [[1, a], [0, b]] from the left: what is left of the first column is the turn.
     """
-    between = upper.matrix @ np.linalg.inv(lower.matrix)
+    return own_turn(upper.matrix, lower.matrix)
+
+
+def own_turn(matrix: Array, frame_matrix: Array) -> float:
+    """Return how much farther a map (2, 2) turns than another one [degrees]."""
+    between = matrix @ np.linalg.inv(frame_matrix)
     return float(np.degrees(np.arctan2(-between[1, 0], between[0, 0])))
 
 
@@ -241,8 +261,8 @@ def _separation(seen: SeenLattice, other: SeenLattice, shape: tuple[int, int]) -
     return float((1 - share) / max(1 - alike, 0.05))
 
 
-def _power_between(seen: SeenLattice) -> float:
-    """Power of what the fit leaves, at as many places half-way between reflections."""
+def power_between(seen: SeenLattice) -> float:
+    """Return the power of what the fit leaves half-way between its reflections."""
     reciprocal = np.linalg.inv(seen.reflections.cell).T
     weighted = seen.fit.residual * seen.patch.weights / seen.patch.weights.sum()
     power = 0.0

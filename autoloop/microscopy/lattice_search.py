@@ -77,6 +77,17 @@ class View:
         )
         return np.asarray(rows[:, None] * columns)
 
+    def coarser(self) -> View:
+        """Return the view with four pixels gathered into one."""
+        n_y, n_x = (n // 2 for n in self.shape)
+        values = self.values[: 2 * n_y, : 2 * n_x].reshape(n_y, 2, n_x, 2)
+        return View(
+            values=values.mean(axis=(1, 3)),
+            pixel_size=2 * self.pixel_size,
+            step=2 * self.step,
+            corner=self.corner + self.step / 2,
+        )
+
     def to_image(self, point: Array) -> tuple[float, float]:
         """Turn working pixels into pixels of the whole image."""
         x, y = self.corner + self.step * point
@@ -228,8 +239,8 @@ def search(
     best = -np.inf
     for sector in sectors:
         for trial in _trials(view, Placement(angle_deg=float(sector)), point):
-            spectra = _side_spectra(view, trial)
-            scores = _match(view, grains, spectra, trial, changes)
+            spectra = half_spectra(view, trial)
+            scores = match(view, grains, spectra, trial, changes)
             if scores.max() > best:
                 best = float(scores.max())
                 found = trial.moved(changes[np.argmax(scores)]), spectra
@@ -237,7 +248,7 @@ def search(
     near = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3), axis=-1).reshape(-1, 3)
     for halving in (2, 4, 8):
         steps = near * np.array([0.5, 0.01, 0.015]) / halving
-        scores = _match(view, grains, spectra, placement, steps)
+        scores = match(view, grains, spectra, placement, steps)
         placement = placement.moved(steps[np.argmax(scores)])
     return placement
 
@@ -251,7 +262,7 @@ def _trials(view: View, start: Placement, point: Array | None) -> list[Placement
     return [replace(start, offset=share * extent) for share in (-1 / 6, 0, 1 / 6)]
 
 
-def _side_spectra(view: View, placement: Placement) -> list[Array]:
+def half_spectra(view: View, placement: Placement) -> list[Array]:
     """Moduli of the spectra of both sides of the line, padded to twice the size."""
     from scipy.fft import next_fast_len, rfft2
 
@@ -265,9 +276,9 @@ def _side_spectra(view: View, placement: Placement) -> list[Array]:
     return spectra
 
 
-def _match(
+def match(
     view: View,
-    grains: tuple[Reflections, Reflections],
+    grains: Sequence[Reflections],
     spectra: list[Array],
     placement: Placement,
     changes: Array,

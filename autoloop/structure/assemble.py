@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,9 +11,14 @@ from numpy.typing import NDArray
 
 from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal
 from autoloop.errors import SimulationError
-from autoloop.geometry import periodic_pairs, window_weights
+from autoloop.geometry import minimum_image, periodic_pairs, window_weights
 from autoloop.structure.space import Dimension, SearchSpace
-from autoloop.structure.template import VACUUM, BoundaryTemplate, GrainTemplate
+from autoloop.structure.template import (
+    SAME_HEIGHT,
+    VACUUM,
+    BoundaryTemplate,
+    GrainTemplate,
+)
 
 Array = NDArray[np.float64]
 
@@ -23,7 +29,6 @@ Below 0.35 pairs repel too strongly to relax into anything but chance; at 1 the 
 a perfect bond would go.
 """
 _CORE: Final = 5.0  # [Å]: half-thickness in which atoms may go to mend the composition
-_PLANE_TOLERANCE: Final = 0.02  # [Å]
 
 
 def assemble_space(
@@ -41,6 +46,10 @@ def assemble_space(
         if n > 1:
             dimensions.append(
                 Dimension(name=f"{name}_termination", kind="integer", low=0, high=n - 1)
+            )
+        if grain.open_polarity:
+            dimensions.append(
+                Dimension(name=f"{name}_polarity", kind="integer", low=0, high=1)
             )
     low, high = OVERLAP_BOUNDS
     dimensions.append(Dimension(name="overlap", kind="real", low=low, high=high))
@@ -75,9 +84,10 @@ def assemble(
     parameters : mapping
         ``shift_u``, ``shift_v``: translation of the upper grain, in units of the
         displacement-shift cell; ``upper_termination``, ``lower_termination``: index of
-        the plane that ends each grain; ``overlap``: of two atoms of different grains
-        closer than this share of the bond length one is deleted, the other moves to
-        the middle.
+        the plane that ends each grain; ``upper_polarity``, ``lower_polarity``: 1 for
+        the opposite of the polarity as given, where it is open; ``overlap``: of two
+        atoms of different grains closer than this share of the bond length one is
+        deleted, the other moves to the middle.
     stoichiometric : bool
         Delete further atoms of the species in excess until there is none.
 
@@ -86,39 +96,63 @@ def assemble(
     SimulationError
         If the composition cannot be mended.
     """
-    height = VACUUM + template.free_thickness + template.block_thickness
+    bicrystal = _stacked(template, parameters)
+    limit = float(parameters["overlap"]) * template.bond_length
+    bicrystal = merge_overlaps(bicrystal, limit)
+    if stoichiometric and len(template.stoichiometry) > 1:
+        bicrystal = balanced(bicrystal, template)
+    return bicrystal
+
+
+def _stacked(template: BoundaryTemplate, parameters: Mapping[str, Any]) -> Bicrystal:
+    """Put one grain on the other, whatever overlaps."""
+    thickness = template.free_thickness + template.block_thickness
+    height = VACUUM + thickness
     gap = initial_gap(template)
-    shift = np.array([parameters["shift_u"], parameters["shift_v"]])
-    dx, dz = shift @ template.shift_cell
-    ends = [
-        grain.terminations[int(parameters.get(f"{name}_termination", 0))]
-        for name, grain in (("upper", template.upper), ("lower", template.lower))
-    ]
-    origins = np.array(
-        [[dx, height + gap / 2 - ends[0], dz], [0.0, height - gap / 2 - ends[1], 0.0]]
-    )
-    total = template.free_thickness + template.block_thickness
+    grains = (template.upper, template.lower)
+    edges = (height + gap / 2, height - gap / 2)
+    origins = _origins(template, parameters, edges)
     parts = [
-        _fill(template, template.upper, origins[0], height + gap / 2, total),
-        _fill(template, template.lower, origins[1], height - gap / 2, -total),
+        _fill(template, grain, origin, edge, end, reverse=bool(parameters.get(name)))
+        for name, grain, origin, edge, end in zip(
+            ("upper_polarity", "lower_polarity"),
+            grains,
+            origins,
+            edges,
+            (thickness, -thickness),
+            strict=True,
+        )
     ]
     positions = np.vstack([p for p, _ in parts])
-    numbers = np.concatenate([z for _, z in parts])
-    grains = np.repeat([1, 2], [len(z) for _, z in parts])
-    bicrystal = Bicrystal(
-        numbers=numbers,
+    return Bicrystal(
+        numbers=np.concatenate([z for _, z in parts]),
         positions=positions,
         cell=np.diag([template.width, 2 * height, template.depth]),
         boundary_height=height,
-        grains=grains,
+        grains=np.repeat([1, 2], [len(z) for _, z in parts]),
         regions=_regions(positions[:, 1] - height, template.free_thickness + gap / 2),
         origins=origins,
     )
-    limit = float(parameters["overlap"]) * template.bond_length
-    bicrystal = _merge_overlaps(bicrystal, limit)
-    if stoichiometric and len(template.stoichiometry) > 1:
-        bicrystal = _balanced(bicrystal, template)
-    return bicrystal
+
+
+def _origins(
+    template: BoundaryTemplate,
+    parameters: Mapping[str, Any],
+    edges: tuple[float, float],
+) -> Array:
+    """Return where the conventional origin of each grain lies, (2, 3) [Å].
+
+    So that the chosen plane of each grain lies at its edge; only the upper is shifted.
+    """
+    shift = np.array([parameters["shift_u"], parameters["shift_v"]])
+    dx, dz = shift @ template.shift_cell
+    up, down = (
+        edge - grain.terminations[int(parameters.get(f"{name}_termination", 0))]
+        for name, grain, edge in zip(
+            ("upper", "lower"), (template.upper, template.lower), edges, strict=True
+        )
+    )
+    return np.array([[dx, up, dz], [0.0, down, 0.0]])
 
 
 def species_excess(bicrystal: Bicrystal, template: BoundaryTemplate) -> float:
@@ -143,12 +177,37 @@ def _fill(
     origin: Array,
     edge: float,
     thickness: float,
+    *,
+    reverse: bool,
 ) -> tuple[Array, NDArray[np.int64]]:
     """Return the atoms between `edge` and `edge + thickness` along y, in one cell."""
     low, high = sorted((edge, edge + thickness))
     box = np.array([template.width, high - low, template.depth])
     corners = np.array(np.meshgrid(*([[0.0, 1.0]] * 3))).reshape(3, -1).T * box
     corners += [0.0, low, 0.0] - origin
+    points = _lattice_points(grain, corners)
+    positions = (points[:, None] + grain.basis[None] + origin).reshape(-1, 3)
+    species = grain.reversed_numbers if reverse else grain.numbers
+    numbers = np.tile(species, len(points))
+    x, y, z = positions.T
+    eps = 1e-4  # atoms on a cell face belong to the cell, on the opposite face not
+    # Of a last plane that is not quite flat the whole, and nothing of the next.
+    slack = min(SAME_HEIGHT, grain.spacing / len(grain.terminations) / 2)
+    below, above = (slack, eps) if thickness > 0 else (eps, slack)
+    inside = (
+        (x >= -eps)
+        & (x < template.width - eps)
+        & (z >= -eps)
+        & (z < template.depth - eps)
+        & (y >= low - below)
+        & (y <= high + above)
+    )
+    order = np.lexsort(np.round(positions[inside].T, 4)[[2, 0, 1]])
+    return positions[inside][order], numbers[inside][order]
+
+
+def _lattice_points(grain: GrainTemplate, corners: Array) -> Array:
+    """Return lattice points (n, 3) whose atoms fill the box of corners (8, 3)."""
     spans = [
         np.linalg.solve(grain.lattice.T, (corners - atom).T).T for atom in grain.basis
     ]
@@ -156,21 +215,7 @@ def _fill(
     upper = np.ceil(np.max(spans, axis=(0, 1)) + 1e-6).astype(int)
     axes = [np.arange(a, b + 1) for a, b in zip(lower, upper, strict=True)]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    points = (cells @ grain.lattice)[:, None] + grain.basis[None] + origin
-    positions = points.reshape(-1, 3)
-    numbers = np.tile(grain.numbers, len(cells))
-    x, y, z = positions.T
-    eps = 1e-4  # atoms on a cell face belong to the cell, on the opposite face not
-    inside = (
-        (x >= -eps)
-        & (x < template.width - eps)
-        & (z >= -eps)
-        & (z < template.depth - eps)
-        & (y >= low - _PLANE_TOLERANCE)
-        & (y <= high + _PLANE_TOLERANCE)
-    )
-    order = np.lexsort(np.round(positions[inside].T, 4)[[2, 0, 1]])
-    return positions[inside][order], numbers[inside][order]
+    return np.asarray(cells @ grain.lattice)
 
 
 def _regions(height: Array, free: float) -> NDArray[np.int64]:
@@ -180,7 +225,7 @@ def _regions(height: Array, free: float) -> NDArray[np.int64]:
     return regions
 
 
-def _merge_overlaps(bicrystal: Bicrystal, limit: float) -> Bicrystal:
+def merge_overlaps(bicrystal: Bicrystal, limit: float) -> Bicrystal:
     """Replace pairs across the boundary closer than `limit` [Å] by one atom each.
 
     The closest pair first; of unlike species the one goes that is in excess so far, so
@@ -188,40 +233,37 @@ def _merge_overlaps(bicrystal: Bicrystal, limit: float) -> Bicrystal:
     """
     pairs, _ = periodic_pairs(bicrystal.positions, bicrystal.cell, limit)
     across = bicrystal.grains[pairs[:, 0]] != bicrystal.grains[pairs[:, 1]]
+    steps = minimum_image(
+        bicrystal.positions[pairs[:, 1]] - bicrystal.positions[pairs[:, 0]],
+        bicrystal.cell,
+    )
     positions = bicrystal.positions.copy()
     kept = np.ones(len(positions), bool)
-    touched = np.zeros(len(positions), bool)
-    removed: dict[int, int] = {}
-    for i, j in pairs[across]:
+    moved = np.zeros(len(positions), bool)
+    removed: Counter[int] = Counter()
+    for (i, j), step in zip(pairs[across], steps[across], strict=True):
         if not (kept[i] and kept[j]):
             continue
         upper, lower = (i, j) if bicrystal.grains[i] == 1 else (j, i)
-        zu, zl = int(bicrystal.numbers[upper]), int(bicrystal.numbers[lower])
-        gone = lower if removed.get(zl, 0) < removed.get(zu, 0) else upper
-        stays = upper if gone == lower else lower
+        fewer = removed[bicrystal.numbers[lower]] < removed[bicrystal.numbers[upper]]
+        gone, stays = (lower, upper) if fewer else (upper, lower)
         kept[gone] = False
-        removed[int(bicrystal.numbers[gone])] = (
-            removed.get(zu if gone == upper else zl, 0) + 1
-        )
-        if not touched[stays]:
-            step = positions[gone] - positions[stays]
-            for axis in (0, 2):
-                length = bicrystal.cell[axis, axis]
-                step[axis] -= length * np.round(step[axis] / length)
-            positions[stays] += step / 2
-            touched[stays] = True
-    return _subset(bicrystal, kept, positions)
+        removed[bicrystal.numbers[gone]] += 1
+        if not moved[stays]:
+            positions[stays] += step / 2 if stays == i else -step / 2
+            moved[stays] = True
+    return subset(bicrystal, kept, positions)
 
 
-def _balanced(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
+def balanced(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
     """Delete the most crowded core atoms of the species in excess."""
     (first, n_first), (second, n_second) = template.stoichiometry[:2]
     kept = np.ones(len(bicrystal.numbers), bool)
     crowded = _crowding(bicrystal, template.bond_length)
     for _ in range(len(kept)):
-        excess = species_excess(_subset(bicrystal, kept, bicrystal.positions), template)
+        excess = species_excess(subset(bicrystal, kept, bicrystal.positions), template)
         if abs(excess) < 1e-3:
-            return _subset(bicrystal, kept, bicrystal.positions)
+            return subset(bicrystal, kept, bicrystal.positions)
         species, step = (second, 1.0) if excess > 0 else (first, n_second / n_first)
         near = np.abs(bicrystal.positions[:, 1] - bicrystal.boundary_height) < _CORE
         choice = np.flatnonzero(
@@ -247,9 +289,10 @@ def _crowding(bicrystal: Bicrystal, bond_length: float) -> Array:
     return nearest
 
 
-def _subset(
+def subset(
     bicrystal: Bicrystal, kept: NDArray[np.bool_], positions: Array
 ) -> Bicrystal:
+    """Return the atoms that are kept, at positions given for all of them."""
     return Bicrystal(
         numbers=bicrystal.numbers[kept],
         positions=positions[kept],

@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.domain import Grain
+from autoloop.domain import Crystal, Grain
 from autoloop.errors import ConfigError
 from autoloop.geometry import orientation
 
 Array = NDArray[np.float64]
 
 _TOLERANCE: Final = 1e-3  # [Å]: below any atomic shift that matters, above rounding
-_INDEX_RANGE: Final = 6  # conventional indices searched for in-plane vectors
+_INDEX_RANGE: Final = 12  # primitive indices searched for vectors normal to the beam
 _MAX_DENOMINATOR: Final = 400
 
 
@@ -45,10 +45,18 @@ def _integers(limit: int) -> NDArray[np.int64]:
 
 def zone_period(grain: Grain) -> float:
     """Return the shortest lattice period along the zone axis [Å]."""
-    vectors = _integers(_INDEX_RANGE) @ primitive_vectors(grain)
-    along = np.hypot(vectors[:, 0], vectors[:, 1]) < _TOLERANCE
-    lengths = vectors[along, 2]
-    return float(lengths[lengths > _TOLERANCE].min())
+    length = float(np.linalg.norm(np.array(grain.zone_axis) @ grain.crystal.cell))
+    indices = _indices(primitive_vectors(grain), np.array([0.0, 0.0, length]))
+    return length / int(np.gcd.reduce(indices))
+
+
+def _indices(lattice: Array, vector: Array) -> NDArray[np.int64]:
+    """Return the integers by which a lattice vector is made of the primitive ones."""
+    found = np.linalg.solve(lattice.T, vector)
+    nearest = np.rint(found)
+    if np.abs(found - nearest).max() > 1e-5:
+        raise ValueError(f"{vector} Å is no vector of the lattice {lattice.tolist()}")
+    return np.asarray(nearest, np.int64)
 
 
 def rows_near_x(grain: Grain, max_period: float, max_angle: float) -> Array:
@@ -62,10 +70,22 @@ def rows_near_x(grain: Grain, max_period: float, max_angle: float) -> Array:
         Longest vector wanted [Å].
     max_angle : float
         Largest angle from x [radians].
+
+    Raises
+    ------
+    ConfigError
+        If the lattice has no plane perpendicular to the beam.
     """
     vectors = _integers(_INDEX_RANGE) @ primitive_vectors(grain)
     flat = vectors[np.abs(vectors[:, 2]) < _TOLERANCE][:, :2]
-    first, second = _shortest_pair(flat)
+    pair = _shortest_pair(flat)
+    if pair is None:
+        raise ConfigError(
+            f"zone_axis {list(grain.zone_axis)} of {grain.crystal.name}: no lattice "
+            "plane of low indices is perpendicular to it, so no cell repeats along "
+            "the boundary; give another zone_axis"
+        )
+    first, second = pair
     shortest = min(np.linalg.norm(first), np.linalg.norm(second))
     limit = int(np.ceil(2 * max_period / shortest)) + 1
     axis = np.arange(-limit, limit + 1)
@@ -77,15 +97,15 @@ def rows_near_x(grain: Grain, max_period: float, max_angle: float) -> Array:
     return np.asarray(rows[keep][np.argsort(length[keep], kind="stable")])
 
 
-def _shortest_pair(vectors: Array) -> tuple[Array, Array]:
+def _shortest_pair(vectors: Array) -> tuple[Array, Array] | None:
     lengths = np.linalg.norm(vectors, axis=1)
     order = np.argsort(lengths, kind="stable")
     ordered = vectors[order][lengths[order] > _TOLERANCE]
-    first = ordered[0]
     for second in ordered[1:]:
+        first = ordered[0]
         if abs(first[0] * second[1] - first[1] * second[0]) > _TOLERANCE:
             return first, second
-    raise ValueError("the lattice has no two directions perpendicular to the beam")
+    return None
 
 
 def bulk_atoms(grain: Grain, low: Array, high: Array) -> tuple[Array, Array, float]:
@@ -220,17 +240,27 @@ def common_period(
     return best[1]
 
 
-def plane_spacing(vectors: Array) -> float:
+def plane_spacing(vectors: Array, width: float, depth: float) -> float:
     """Return the spacing of lattice planes normal to y [Å].
 
     Parameters
     ----------
     vectors : (3, 3) float array
-        Primitive lattice vectors; those that lie in the boundary plane must do so
-        exactly. For a plane that holds no lattice vectors the spacing tends to 0.
+        Primitive lattice vectors.
+    width, depth : float
+        Lengths of two lattice vectors, along x and along z [Å].
+
+    Notes
+    -----
+    Volume of the primitive cell over area of the primitive cell of the plane. Both
+    lattice vectors being known in integers, so is how many points the plane has over
+    their rectangle: exact for the high indices of approximants too.
     """
-    heights = np.abs(_integers(_INDEX_RANGE) @ vectors[:, 1])
-    return float(heights[heights > _TOLERANCE].min())
+    along, beam = (
+        _indices(vectors, np.array(v)) for v in ((width, 0.0, 0.0), (0.0, 0.0, depth))
+    )
+    n_points = int(np.gcd.reduce(np.cross(along, beam)))
+    return abs(float(np.linalg.det(vectors))) * n_points / (width * depth)
 
 
 def in_plane_fractions(vectors: Array, width: float, depth: float) -> Array:
@@ -297,6 +327,42 @@ def _hermite_rows(rows: list[list[int]]) -> list[list[int]]:
     if first[0] < 0:
         first = [-first[0], -first[1]]
     return [[first[0], first[1] % second], [0, second]]
+
+
+def exchanged(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the atomic numbers of a compound of two species with these exchanged."""
+    first, second = dict.fromkeys(numbers.tolist())
+    return np.asarray(np.where(numbers == first, second, first), np.int64)
+
+
+def exchange_inverts(crystal: Crystal) -> bool:
+    """Whether exchanging its two species turns a crystal into its inverse.
+
+    Then the same sites with the species exchanged are the other polarity, as in
+    zincblende. False where inversion changes nothing (rock salt), or more than that.
+    """
+    if len(crystal.species) != 2:
+        return False
+    swapped = exchanged(crystal.numbers)
+    plain = (crystal.scaled_positions, crystal.numbers)
+    inverse = (-crystal.scaled_positions, crystal.numbers)
+    other = (crystal.scaled_positions, swapped)
+    return _same_crystal(other, inverse) and not _same_crystal(other, plain)
+
+
+def _same_crystal(
+    a: tuple[Array, NDArray[np.int64]], b: tuple[Array, NDArray[np.int64]]
+) -> bool:
+    """Whether a translation maps one set of fractional sites onto the other."""
+    for start in a[0][a[1] == b[1][0]]:
+        moved = b[0] - b[0][0] + start
+        steps = moved[:, None] - a[0][None]
+        steps -= np.round(steps)
+        onto = np.abs(steps).max(axis=2) < 1e-3
+        onto &= b[1][:, None] == a[1][None]
+        if onto.any(axis=1).all():
+            return True
+    return False
 
 
 def equivalent(upper: Grain, lower: Grain) -> bool:

@@ -38,7 +38,9 @@ class Dimension:
         """Map a number in [0, 1) to a value."""
         if self.kind == "integer":
             return int(self.low) + int(u * (int(self.high) - int(self.low) + 1))
-        return float(self.low + u * (self.high - self.low))
+        value = float(self.low + u * (self.high - self.low))
+        # Rounding reaches the upper end, which a periodic value must not.
+        return self.low if self.kind == "periodic" and value >= self.high else value
 
     def contains(self, value: Any) -> bool:
         """Whether the value may stand in a proposal."""
@@ -105,7 +107,7 @@ class SearchSpace:
                 features += [np.cos(2 * np.pi * unit), np.sin(2 * np.pi * unit)]
             else:
                 features.append(2 * unit - 1)
-        return np.array(features).T.reshape(len(vectors), -1)
+        return np.array(features).reshape(len(features), len(vectors)).T
 
     @staticmethod
     def _inside(d: Dimension, value: float) -> float:

@@ -19,6 +19,8 @@ from autoloop.structure.lattices import (
     CommonPeriod,
     common_period,
     equivalent,
+    exchange_inverts,
+    exchanged,
     generated_cell,
     in_plane_fractions,
     plane_spacing,
@@ -29,8 +31,9 @@ from autoloop.structure.lattices import (
 
 Array = NDArray[np.float64]
 
-_SAME_HEIGHT: Final = 0.05  # [Å]: atoms this close in height form one plane
-_MIN_SPACING: Final = 0.05  # [Å]: planes closer than this only shift the lattice
+SAME_HEIGHT: Final = 0.05
+"""Atoms this close in height form one plane [Å]."""
+_MIN_SPACING: Final = 0.05  # [Å]: planes closer than this are taken together
 VACUUM: Final = 10.0
 """Empty space on either side of the slab [Å]; beyond every cutoff in use."""
 
@@ -54,6 +57,9 @@ class GrainTemplate:
     to_reference : (2, 2) float array
         From (x, y) here to (x, y) of the unstrained crystal with the lattice constant
         that sets the scale of the image, as it lies in the boundary frame.
+    reversed_numbers : (n,) int array
+        Atomic numbers for the opposite polarity: the same sites, species exchanged.
+        Equal to `numbers` where the polarity is known or the crystal has none.
     """
 
     lattice: Array
@@ -62,6 +68,12 @@ class GrainTemplate:
     spacing: float
     terminations: Array
     to_reference: Array
+    reversed_numbers: NDArray[np.int64]
+
+    @property
+    def open_polarity(self) -> bool:
+        """Whether a search may choose the polarity."""
+        return not np.array_equal(self.numbers, self.reversed_numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +126,7 @@ def build_template(
     max_strain: float = 0.02,
     max_period: float = 60.0,
     free_thickness: float = 13.0,
+    open_polarity: tuple[bool, bool] = (False, False),
 ) -> BoundaryTemplate:
     """Lay both grains over one cell.
 
@@ -131,6 +144,9 @@ def build_template(
         Longest cell along the boundary [Å].
     free_thickness : float
         Part of each grain that relaxes atom by atom [Å].
+    open_polarity : (bool, bool)
+        Whether the polarity of the upper and the lower grain is unknown; without
+        effect on crystals that have none.
 
     Raises
     ------
@@ -147,8 +163,13 @@ def build_template(
         model.upper, model.lower, max_strain=max_strain, max_period=max_period
     )
     depth = _common_depth(model, max_strain)
-    upper = _grain(model.upper, reference.upper, period.upper, period.width, depth)
-    lower = _grain(model.lower, reference.lower, period.lower, period.width, depth)
+    upper, lower = (
+        _grain(grain, unstrained, row, period.width, depth, open_polarity=unknown)
+        for grain, unstrained, row, unknown in (
+            (model.upper, reference.upper, period.upper, open_polarity[0]),
+            (model.lower, reference.lower, period.lower, open_polarity[1]),
+        )
+    )
     repeats = np.vstack(
         [in_plane_fractions(g.lattice, period.width, depth) for g in (upper, lower)]
     )
@@ -189,21 +210,22 @@ def _common_depth(model: GrainBoundary, max_strain: float) -> float:
 
 
 def _grain(
-    grain: Grain, reference: Grain, row: Array, width: float, depth: float
+    grain: Grain,
+    reference: Grain,
+    row: Array,
+    width: float,
+    depth: float,
+    *,
+    open_polarity: bool,
 ) -> GrainTemplate:
-    c, s = row / np.linalg.norm(row)
-    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    period = zone_period(grain)
-    stretch = np.diag(
-        [width / np.linalg.norm(row), 1.0, depth / (period * round(depth / period))]
-    )
-    deform = stretch @ turn
+    deform = _deformation(row, zone_period(grain), width, depth)
     lattice = primitive_vectors(grain) @ deform.T
     basis, numbers = primitive_basis(grain)
     basis = basis @ deform.T
-    spacing = plane_spacing(lattice)
-    if spacing < _MIN_SPACING:
-        spacing = _MIN_SPACING
+    spacing = plane_spacing(lattice, width, depth)
+    # Whole lattice planes still, so that a window that ends anywhere counts alike.
+    spacing *= max(1, int(np.ceil(_MIN_SPACING / spacing)))
+    reverse = open_polarity and exchange_inverts(grain.crystal)
     return GrainTemplate(
         lattice=lattice,
         basis=basis,
@@ -211,6 +233,18 @@ def _grain(
         spacing=spacing,
         terminations=_distinct_heights(basis[:, 1], spacing),
         to_reference=_to_reference(grain, reference, deform),
+        reversed_numbers=exchanged(numbers) if reverse else numbers,
+    )
+
+
+def _deformation(row: Array, period: float, width: float, depth: float) -> Array:
+    """Return what lays a row along x and fits row and period to the cell, (3, 3)."""
+    length = np.linalg.norm(row)
+    c, s = row / length
+    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    n_periods = round(depth / period)
+    return np.asarray(
+        np.diag([width / length, 1.0, depth / (period * n_periods)]) @ turn
     )
 
 
@@ -225,9 +259,9 @@ def _distinct_heights(heights: Array, spacing: float) -> Array:
     wrapped = np.sort(np.mod(heights + 1e-6, spacing) - 1e-6)
     kept = [wrapped[0]]
     for height in wrapped[1:]:
-        if height - kept[-1] > _SAME_HEIGHT:
+        if height - kept[-1] > SAME_HEIGHT:
             kept.append(height)
-    if len(kept) > 1 and kept[0] + spacing - kept[-1] < _SAME_HEIGHT:
+    if len(kept) > 1 and kept[0] + spacing - kept[-1] < SAME_HEIGHT:
         kept.pop()
     return np.array(kept)
 

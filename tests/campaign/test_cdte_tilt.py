@@ -38,7 +38,7 @@ def test_a_short_run_aligns_both_grains_and_finds_low_energies(
     assert min(energies) < 0.75
     assert best.score is not None
     assert best.score.ssim_35 is not None
-    assert best.score.ssim_35 > 0.75  # its published fit, re-scored: 0.772
+    assert best.score.ssim_35 > 0.65  # a grain a dumbbell off: below 0.5
 
     target, placement = evaluator.context.target, place(evaluator, bicrystal)
     assert target is not None

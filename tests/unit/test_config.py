@@ -207,11 +207,23 @@ MISTAKES = {
         "5:1: microscope.convergence_mrad: is missing",
         "write for example 'convergence_mrad: 22'",
     ),
-    "orientation left out": (
+    "up without a zone axis": (
         "zone_axis: [0, 0, 1], up: [3, -1, 0]",
-        "zone_axis: [0, 0, 1]",
-        "8:5: grains[1].up: is missing",
-        "write for example 'up: [3, 1, 0]'",
+        "up: [3, -1, 0]",
+        "8:19: grains[1].up: means nothing without zone_axis",
+        "or leave out up to have it read",
+    ),
+    "turn without directions": (
+        "zone_axis: [0, 0, 1], up: [3, 1, 0], ",
+        "",
+        "7:19: grains[0].rotation_deg: means nothing without zone_axis and up",
+        "write for example 'zone_axis: [0, 0, 1]'",
+    ),
+    "negative index": (
+        "path: image.tif,",
+        "path: image.tif, index: -1,",
+        "4:31: micrograph.index:",
+        "must be at least 0, got -1",
     ),
     "one grain": (
         "  - {crystal: Cu, zone_axis: [0, 0, 1], up: [3, -1, 0]}\n",
@@ -565,6 +577,34 @@ def test_dump_reads_back_equal_from_another_folder(folder: Path) -> None:
     assert again.campaign == movable(loaded)
     assert again.campaign.energy == loaded.campaign.energy  # shipped with LAMMPS
     assert again.campaign.policy.name == str(folder / "my_policy.py")
+
+
+def test_orientations_left_out(folder: Path) -> None:
+    """What the image shows may be left out; its dump is read back equal."""
+    text = edited("zone_axis: [0, 0, 1], up: [3, 1, 0], rotation_deg: 1.5", "")
+    text = text.replace("{crystal: Cu, }", "{crystal: Cu}")
+    text = text.replace(", up: [3, -1, 0]", "").replace("crop: [0, 470, 10, 400], ", "")
+    campaign = load_and_check(write(folder, text)).campaign
+    assert [grain.oriented for grain in campaign.grains] == [False, False]
+    assert campaign.grains[0].zone_axis is None
+    assert campaign.grains[1].zone_axis == (0, 0, 1)
+    assert campaign.micrograph is not None
+    assert campaign.micrograph.crop is None
+    again = load_campaign(write(folder, dump_campaign(campaign))).campaign
+    assert again == campaign
+
+
+def test_without_an_image_nothing_is_left_out(folder: Path) -> None:
+    text = "".join(
+        line
+        for line in edited("zone_axis: [0, 0, 1], up: [3, -1, 0]", "").splitlines(True)
+        if not line.startswith("micro")
+    )
+    with pytest.raises(ConfigError) as refused:
+        load_campaign(write(folder, text.replace("{crystal: Cu, }", "{crystal: Cu}")))
+    zone, up = str(refused.value).splitlines()
+    assert ":6:5: grains[1].zone_axis: is missing, and there is no 'micrograph'" in zone
+    assert up.endswith("write for example 'up: [3, 1, 0]'")
 
 
 names = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)

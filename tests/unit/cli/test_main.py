@@ -21,7 +21,16 @@ from autoloop.errors import (
     SimulationError,
 )
 
-VERBS = ("run", "resume", "status", "export", "validate", "doctor")
+VERBS = (
+    "run",
+    "resume",
+    "status",
+    "export",
+    "inspect",
+    "init",
+    "validate",
+    "doctor",
+)
 HEAVY = [
     "numpy",
     "pydantic",

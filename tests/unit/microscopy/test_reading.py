@@ -186,6 +186,7 @@ def test_several_images_are_ambiguous(tmp_path: Path) -> None:
     path = several_hspy(tmp_path / "i.hspy", [("frame 1", *part), ("frame 2", *part)])
     message = failure(path)
     assert "holds 2 images" in message
+    assert "choose one with micrograph.index" in message
     assert "frame 1 (24, 37)" in message
 
 
@@ -194,6 +195,27 @@ def test_stack_is_refused(tmp_path: Path) -> None:
     message = failure(path)
     assert "(5, 24, 37)" in message
     assert "save one two-dimensional image" in message
+    assert "choose one of 5 frames with micrograph.index" in message
+
+
+def test_one_of_several_by_index(tmp_path: Path) -> None:
+    size = (0.017, 0.017)
+    path = several_hspy(
+        tmp_path / "i.hspy",
+        [("a", VALUES, size, "nm"), ("b", VALUES + 1, (0.02, 0.02), "nm")],
+    )
+    second = read_micrograph(path, index=1)
+    np.testing.assert_array_equal(second.image.values, VALUES + 1)
+    assert second.image.pixel_size == pytest.approx(0.2)
+    with pytest.raises(DataError, match=r"micrograph.index 2 is beyond its 2 image"):
+        read_micrograph(path, index=2)
+
+
+def test_frame_of_a_stack_by_index(tmp_path: Path) -> None:
+    path = tmp_path / "stack.npy"
+    np.save(path, np.stack([VALUES, VALUES + 1, VALUES + 2]))
+    frame = read_micrograph(path, pixel_size=0.17, index=2)
+    np.testing.assert_array_equal(frame.image.values, VALUES + 2)
 
 
 def test_no_pixel_size(tmp_path: Path) -> None:

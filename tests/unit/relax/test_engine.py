@@ -9,6 +9,7 @@ import pytest
 
 from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal
 from autoloop.errors import SimulationError
+from autoloop.geometry import periodic_pairs
 from autoloop.relax.engine import LammpsRelaxer, RelaxSettings
 from autoloop.relax.potentials import find_potential, shipped_folder
 from autoloop.relax.session import session
@@ -106,12 +107,30 @@ def test_whole_lattice_translation_changes_nothing():
     assert np.abs(moved - shift).max() < 5e-3  # and no atom is wrapped
 
 
-def test_coincident_atoms_are_refused_across_the_period():
-    bicrystal = slab("Cu", 3.615, 7)
-    free = np.flatnonzero(bicrystal.regions == FREE)
+@pytest.mark.parametrize("gap", [0.0, 0.3])
+def test_overlapping_atoms_are_pushed_apart_across_the_period(gap):
+    """A neighbour of the atom that went comes to rest again where potentials hold."""
+    bicrystal = slab("Cu", 3.615, 7, n_layers=40, noise=0.0)
+    height = np.abs(bicrystal.positions[:, 1] - bicrystal.boundary_height)
+    first, second = np.argsort(height, kind="stable")[:2]
     positions = bicrystal.positions.copy()
-    positions[free[0]] = positions[free[1]] + bicrystal.cell[0] + [0.0, 0.3, 0.0]
-    with pytest.raises(SimulationError, match=r"^overlap: .* 0\.30 Å"):
+    positions[first] = positions[second] + bicrystal.cell[0] + [0.0, gap, 0.0]
+    relaxed = relax(COPPER, replace(bicrystal, positions=positions))
+    _, distances = periodic_pairs(
+        relaxed.bicrystal.positions, relaxed.bicrystal.cell, 3.0
+    )
+    assert distances.min() > 0.8 * 3.615 / np.sqrt(2)
+
+
+def test_overlap_in_a_block_is_refused():
+    bicrystal = slab("Cu", 3.615, 7)
+    block = np.flatnonzero(bicrystal.regions == LOWER_BLOCK)
+    positions = bicrystal.positions.copy()
+    # A free atom deep among those that may not give way.
+    free = np.flatnonzero(bicrystal.regions == FREE)[0]
+    positions[block[0]] = positions[block[1]] + bicrystal.cell[0] + [0.0, 0.3, 0.0]
+    positions[free] = positions[block[2]] + [0.0, 0.2, 0.0]
+    with pytest.raises(SimulationError, match=r"^overlap: .* no room"):
         relax(COPPER, replace(bicrystal, positions=positions))
 
 
