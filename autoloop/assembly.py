@@ -255,7 +255,7 @@ def _files(campaign: Campaign, base: Path) -> dict[str, str]:
     files = {}
     if campaign.micrograph is not None:
         files["micrograph"] = str(base / Path(campaign.micrograph.path).expanduser())
-    if campaign.energy is not None:
+    if campaign.energy is not None and isinstance(campaign.energy.potential, str):
         own = base / Path(campaign.energy.potential).expanduser()
         if own.is_file():
             files["potential"] = str(own)

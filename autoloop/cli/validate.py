@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoloop.cli.arguments import Arguments, add_json, add_verb
 from autoloop.errors import ConfigError
@@ -61,13 +61,19 @@ def _print_json(run_file: Path, **found: object) -> None:
     print(json.dumps({"errors": [], "warnings": [], "campaign": None} | values))
 
 
+def _model_name(given: str | dict[str, Any]) -> str:
+    if isinstance(given, str):
+        return Path(given).name
+    return str(given.get("calculator") or given.get("style"))
+
+
 def _summary(campaign: Campaign) -> str:
     upper, lower = campaign.grains
     compared = []
     if campaign.micrograph:
         compared.append(f"image {Path(campaign.micrograph.path).name}")
     if campaign.energy:
-        compared.append(f"energy by {Path(campaign.energy.potential).name}")
+        compared.append(f"energy by {_model_name(campaign.energy.potential)}")
     return (
         f"{campaign.name}: {upper.crystal} on {lower.crystal}, "
         f"{' and '.join(compared)}, policy {campaign.policy.name}, "

@@ -188,7 +188,7 @@ def movable(loaded: LoadedCampaign) -> Campaign:
     }
     if campaign.micrograph:
         changes["micrograph"] = absolute(campaign.micrograph, "path")
-    if campaign.energy:
+    if campaign.energy and isinstance(campaign.energy.potential, str):
         changes["energy"] = absolute(campaign.energy, "potential")
     return campaign.model_copy(update=changes)
 

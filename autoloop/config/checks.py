@@ -6,6 +6,7 @@ Each check returns the problems it finds; none stops at the first.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from autoloop.config.marked import Problem
 from autoloop.config.models import (
@@ -183,13 +184,13 @@ def _angle_deg(crystal: Crystal, up: Direction, zone_axis: Direction) -> float:
 
 
 def _potential_problems(
-    name: str, base: Path, crystals: list[Crystal]
+    given: str | dict[str, Any], base: Path, crystals: list[Crystal]
 ) -> list[Problem]:
-    from autoloop.relax.potentials import find_potential
+    from autoloop.relax.models import find_model
 
     numbers = dict.fromkeys(z for crystal in crystals for z in crystal.species)
     try:
-        find_potential(name, base=base, species=tuple(numbers))
+        find_model(given, base=base, species=tuple(numbers))
     except AutoloopError as error:
         return [Problem(path=("energy", "potential"), message=str(error))]
     return []

@@ -177,8 +177,10 @@ class EnergySection(Section):
 
     Attributes
     ----------
-    potential : str
-        File that LAMMPS ships, or a path relative to the run file.
+    potential : str or mapping
+        File that LAMMPS ships, or a path relative to the run file; or pair lines of
+        LAMMPS as data, {style, coeff: [...]}; or a calculator of ASE, {calculator,
+        arguments, modules: [...], reach}.
     mu_fraction : float
         Place in the allowed range of chemical potential of a compound: 0 rich in the
         first element, 1 rich in the second.
@@ -186,7 +188,10 @@ class EnergySection(Section):
         0 keeps the search to stoichiometric cells.
     """
 
-    potential: Annotated[str, Field(min_length=1, examples=["Cu_mishin1.eam.alloy"])]
+    potential: Annotated[
+        str | dict[str, Any],
+        Field(min_length=1, examples=["Cu_mishin1.eam.alloy"]),
+    ]
     mu_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
     gamma_excess: Literal["any", 0] = "any"
 

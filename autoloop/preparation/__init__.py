@@ -20,10 +20,13 @@ from autoloop.domain import Crystal, Grain, GrainBoundary
 from autoloop.evaluation import Context, Energetics
 from autoloop.preparation.gaps import campaign_micrograph, without_gaps
 from autoloop.preparation.target import read_target
-from autoloop.relax.bulk import cutoff, relaxed_crystal
+from autoloop.relax.ase_engine import AseModel, AseRelaxer
 from autoloop.relax.energy import make_energy_model
 from autoloop.relax.engine import RelaxSettings
-from autoloop.relax.potentials import Potential, find_potential
+from autoloop.relax.models import Model, find_model, make_bulk, model_hash
+from autoloop.relax.perfect import Bulk
+from autoloop.relax.potentials import Potential
+from autoloop.relax.total_energy import refuse_unlike_surfaces
 from autoloop.scoring.objective import Objective
 from autoloop.structure.assemble import assemble, assemble_space, initial_gap
 from autoloop.structure.crystals import find_crystal
@@ -81,13 +84,17 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
     reference = _boundary(campaign, loaded.base)
     hashes: dict[str, str] = {}
     notes = list(read)
-    potential, model = _in_potential(campaign, loaded.base, reference)
+    potential, bulk, model = _in_potential(campaign, loaded.base, reference)
     if potential is not None:
-        hashes["potential"] = potential.sha256
+        hashes["potential"] = (
+            potential.sha256
+            if isinstance(potential, Potential)
+            else model_hash(potential)
+        )
     template = build_template(
         model,
         reference,
-        cutoff=NO_POTENTIAL_CUTOFF if potential is None else cutoff(potential),
+        cutoff=NO_POTENTIAL_CUTOFF if bulk is None else bulk.cutoff(_species(model)),
         max_strain=campaign.cell.max_strain,
         max_period=campaign.cell.max_period,
         open_polarity=(
@@ -96,7 +103,7 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         ),
     )
     notes.append(_cell_note(template))
-    energetics = _energetics(potential, campaign, template, model)
+    energetics = _energetics(potential, bulk, campaign, template, model)
     target = None
     if micrograph is not None:
         target, note = read_target(campaign, micrograph, reference, template)
@@ -139,37 +146,48 @@ def _grain(section: GrainSection, base: Path) -> Grain:
     )
 
 
+def _species(boundary: GrainBoundary) -> tuple[int, ...]:
+    """Return the atomic numbers of both crystals, those of the upper first."""
+    grains = (boundary.upper, boundary.lower)
+    return tuple(dict.fromkeys(z for g in grains for z in g.crystal.species))
+
+
 def _in_potential(
     campaign: Campaign, base: Path, reference: GrainBoundary
-) -> tuple[Potential | None, GrainBoundary]:
-    """Return the potential, and the boundary with its lattice constants."""
+) -> tuple[Model | None, Bulk | None, GrainBoundary]:
+    """Return the model of energies, and the boundary with its lattice constants."""
     if campaign.energy is None:
-        return None, reference
+        return None, None, reference
     grains = (reference.upper, reference.lower)
-    species = tuple(dict.fromkeys(z for g in grains for z in g.crystal.species))
-    potential = find_potential(campaign.energy.potential, base=base, species=species)
+    potential = find_model(
+        campaign.energy.potential, base=base, species=_species(reference)
+    )
+    bulk = make_bulk(potential)
     relaxed: dict[str, Crystal] = {}
     for grain in grains:
         if grain.crystal.name not in relaxed:
-            relaxed[grain.crystal.name] = relaxed_crystal(potential, grain.crystal)[0]
+            relaxed[grain.crystal.name] = bulk.relaxed_crystal(grain.crystal)[0]
     upper, lower = (
         replace(grain, crystal=relaxed[grain.crystal.name]) for grain in grains
     )
-    return potential, GrainBoundary(upper=upper, lower=lower)
+    return potential, bulk, GrainBoundary(upper=upper, lower=lower)
 
 
 def _energetics(
-    potential: Potential | None,
+    potential: Model | None,
+    bulk: Bulk | None,
     campaign: Campaign,
     template: BoundaryTemplate,
     model: GrainBoundary,
 ) -> Energetics | None:
     """Add reference energies and chemical potentials."""
-    if potential is None or campaign.energy is None:
+    if potential is None or bulk is None or campaign.energy is None:
         return None
+    if isinstance(potential, AseModel) and not _tells_atoms_apart(potential):
+        refuse_unlike_surfaces(model)
     plain = {d.name: d.low for d in assemble_space(template).dimensions}
     energy_model = make_energy_model(
-        potential,
+        bulk,
         model.upper.crystal,
         model.lower.crystal,
         spacings=(template.upper.spacing, template.lower.spacing),
@@ -177,6 +195,11 @@ def _energetics(
         reference=None if template.exact else assemble(template, plain),
     )
     return Energetics(potential=potential, settings=RelaxSettings(), model=energy_model)
+
+
+def _tells_atoms_apart(model: AseModel) -> bool:
+    """Whether a calculator gives the energy of each atom."""
+    return AseRelaxer(model).has_atom_energies
 
 
 def _cell_note(template: BoundaryTemplate) -> str:

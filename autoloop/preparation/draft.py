@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from autoloop.domain import Grain
 from autoloop.errors import DataError
 from autoloop.preparation.coincidence import exact_boundary
-from autoloop.preparation.defaults import usual_optics, usual_potential
+from autoloop.preparation.defaults import usual_optics
 from autoloop.preparation.gaps import placed
 from autoloop.preparation.inspection import Inspection, tilt_deg
+from autoloop.relax.table import default_potential
 
 if TYPE_CHECKING:
     from autoloop.config.models import BoundarySection
@@ -179,7 +180,7 @@ def _grain(exact: Grain, seen: GrainReading, path: Path) -> Iterator[str]:
 
 def _energy(found: Inspection) -> Iterator[str]:
     species = {z for crystal in found.crystals for z in crystal.species}
-    name = usual_potential(species)
+    name = default_potential(tuple(sorted(species)))
     if name is None:
         yield "# No potential that LAMMPS ships is known here for these elements: the"
         yield "# image alone is compared. With one, write (check):"
