@@ -111,6 +111,12 @@ def _relation_lines(found: Inspection) -> Iterator[tuple[str, str]]:
     if read.displacement_modulo is not None:
         steps = " or ".join(f"({x:.2f}, {y:.2f})" for x, y in read.displacement_modulo)
         yield "", f"the same but for whole steps of {steps} Å"
+    else:
+        yield (
+            "",
+            "between the lattice points nearest the line: without a coincidence "
+            "another choice of points gives other figures",
+        )
     for alternative in read.alternatives:
         yield "or else", alternative
 

@@ -334,7 +334,8 @@ def _caption(found: Inspection) -> str:
         )
     if line is not None:
         parts.append(f"boundary at {line.angle_deg:+.2f}°")
-    if found.boundary is not None:
+    # without a coincidence an expansion depends on a choice of lattice points
+    if found.boundary is not None and found.boundary.displacement_modulo is not None:
         expansion = found.boundary.expansion_angstrom
         parts.append(f"expansion {expansion:+.2f} Å")
     return ", ".join(parts)
