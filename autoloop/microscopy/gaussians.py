@@ -1,13 +1,14 @@
-"""Fitting many round Gaussians to an image at once.
+"""Fitting many round Gaussians of one width to an image, all of them at once.
 
-Each is fitted on the pixels about its centre while the others are subtracted, so that
-overlapping ones do not pull each other. Which of them are columns is decided in
-`autoloop.microscopy.columns`.
+The normal equations couple neighbours, so that columns closer than they are wide are
+told apart; their matrix is known in closed form, because the overlap of two Gaussians
+is one. Which of the Gaussians are columns is decided in `autoloop.microscopy.columns`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,62 +17,83 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-WINDOW: Final = 2.2
-"""Radius of the disc of pixels that a Gaussian is fitted to, in sigma."""
-DAMPING: Final = 1e-3
+REACH: Final = 3.0
+"""Half the side of the square in which a Gaussian is drawn, in sigma."""
+COUPLED: Final = 4.0
+"""Distance up to which Gaussians are fitted jointly, in sigma; overlap exp(-4)."""
+DAMPING: Final = 0.02
 """Of the normal equations, relative to their diagonal."""
+LONGEST_STEP: Final = 0.3
+"""Farthest that one round moves a Gaussian along an axis, in sigma."""
+COVERED: Final = 0.15
+"""Sum of unit Gaussians at which a pixel's say in the background has halved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gaussians:
-    """Round Gaussians, n of them, each on a constant background of its own.
+    """Round Gaussians, n of them, of one width.
 
     Attributes
     ----------
-    parameters : (n, 5) float array
-        Height, x, y, sigma, background; pixels and units of the image.
+    heights : (n,) float array
+        In units of the image.
+    positions : (n, 2) float array
+        Centres as x and y [pixels].
+    width : float
+        Sigma [pixels].
     """
 
-    parameters: Array
+    heights: Array
+    positions: Array
+    width: float
 
     def __len__(self) -> int:
-        return len(self.parameters)
+        return len(self.heights)
 
-    @property
-    def positions(self) -> Array:
-        """Centres (n, 2) as x and y [pixels]."""
-        return self.parameters[:, 1:3]
+    def joined(self, heights: Array, positions: Array) -> Gaussians:
+        """Return these Gaussians and others after them."""
+        return Gaussians(
+            heights=np.concatenate((self.heights, heights)),
+            positions=np.vstack((self.positions, positions)),
+            width=self.width,
+        )
 
-    @property
-    def heights(self) -> Array:
-        """Heights (n,)."""
-        return self.parameters[:, 0]
-
-    @property
-    def widths(self) -> Array:
-        """Sigmas (n,) [pixels]."""
-        return self.parameters[:, 3]
+    def chosen(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Gaussians:
+        """Return those that a mask or indices (n,) keep."""
+        return Gaussians(
+            heights=self.heights[keep], positions=self.positions[keep], width=self.width
+        )
 
     def with_width(self, width: float) -> Gaussians:
-        """Return the same Gaussians, all of one width [pixels]."""
-        parameters = self.parameters.copy()
-        parameters[:, 3] = width
-        return Gaussians(parameters=parameters)
+        """Return the same Gaussians with another width [pixels]."""
+        return Gaussians(heights=self.heights, positions=self.positions, width=width)
 
-    def joined(self, other: Gaussians) -> Gaussians:
-        """Return these Gaussians and others after them."""
-        return Gaussians(parameters=np.vstack((self.parameters, other.parameters)))
-
-    def chosen(self, keep: NDArray[np.bool_]) -> Gaussians:
-        """Return those that a mask (n,) keeps."""
-        return Gaussians(parameters=self.parameters[keep])
+    def seen_in_steps(self, step: float) -> Gaussians:
+        """Return the same Gaussians in an image of pixels `step` times as large."""
+        return Gaussians(
+            heights=self.heights,
+            positions=(self.positions + 0.5) / step - 0.5,
+            width=self.width / step,
+        )
 
 
-def refined(values: Array, fit: Gaussians, n_fixed: int, n_free: int = 0) -> Gaussians:
-    """Fit all Gaussians at once, `n_fixed` rounds with the widths as given first."""
-    for i in range(n_fixed + n_free):
-        fit = _improved(values, fit, free_width=i >= n_fixed)
-    return fit
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fit:
+    """Gaussians and what they make of an image (n_y, n_x).
+
+    Attributes
+    ----------
+    gaussians : Gaussians
+        The Gaussians.
+    model : (n_y, n_x) float array
+        The image of the Gaussians alone.
+    residual : (n_y, n_x) float array
+        What the Gaussians and the background leave of the image.
+    """
+
+    gaussians: Gaussians
+    model: Array
+    residual: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,90 +102,226 @@ class Patches:
 
     Attributes
     ----------
-    dx : (n, 1, p) float array
-    dy : (n, p, 1) float array
-        Distance from the centre [pixels].
-    shape : (n, p, p) float array
-        Gaussian of unit height.
+    dx : (n, p) float array
+    dy : (n, p) float array
+        Distances of the pixel columns and rows from the centre [pixels].
+    along_x : (n, p) float array
+    along_y : (n, p) float array
+        Factors of the Gaussian of unit height; zero outside the image.
     index : (n, p, p) int array
-        Pixel in the flattened image; meaningless where not `on_image`.
-    on_image : (n, p, p) bool array
-        Pixels on the image.
-    inside : (n, p, p) bool array
-        Those of them within reach of the centre.
+        Pixel in the flattened image; meaningless outside the image.
     """
 
     dx: Array
     dy: Array
-    shape: Array
+    along_x: Array
+    along_y: Array
     index: NDArray[np.int64]
-    on_image: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
 
 
-def patches_of(fit: Gaussians, reach: float, shape: tuple[int, ...]) -> Patches:
+def patches_of(
+    gaussians: Gaussians, shape: tuple[int, ...], reach: float = REACH
+) -> Patches:
     """Return the pixels within `reach` sigma of each centre in an image (n_y, n_x)."""
-    radius = max(2.0, reach * float(np.median(fit.widths)))
-    grid = np.arange(-math.ceil(radius), math.ceil(radius) + 1)
-    x, y = fit.positions.T
-    rows = (np.round(y).astype(np.int64)[:, None] + grid)[:, :, None]
-    cols = (np.round(x).astype(np.int64)[:, None] + grid)[:, None, :]
-    dy, dx = rows - y[:, None, None], cols - x[:, None, None]
-    sharpness = -0.5 / fit.widths[:, None, None] ** 2
-    on_image = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
-    index = np.clip(rows, 0, shape[0] - 1) * shape[1] + np.clip(cols, 0, shape[1] - 1)
+    radius = math.ceil(reach * gaussians.width)
+    grid = np.arange(-radius, radius + 1)
+    x, y = gaussians.positions.T
+    rows = np.round(y).astype(np.int64)[:, None] + grid
+    cols = np.round(x).astype(np.int64)[:, None] + grid
+    dy, dx = rows - y[:, None], cols - x[:, None]
+    sharpness = -0.5 / gaussians.width**2
+    rows_on, cols_on = np.clip(rows, 0, shape[0] - 1), np.clip(cols, 0, shape[1] - 1)
     return Patches(
         dx=dx,
         dy=dy,
-        shape=np.exp(sharpness * dy**2) * np.exp(sharpness * dx**2),
-        index=index,
-        on_image=on_image,
-        inside=on_image & (dx**2 + dy**2 <= radius**2),
+        along_x=np.exp(sharpness * dx**2) * (cols == cols_on),
+        along_y=np.exp(sharpness * dy**2) * (rows == rows_on),
+        index=(rows_on * shape[1])[:, :, None] + cols_on[:, None, :],
     )
 
 
-def drawn(fit: Gaussians, patches: Patches, shape: tuple[int, ...]) -> Array:
-    """Return the image (n_y, n_x) of the Gaussians alone, as far as patches go."""
-    heights = fit.heights[:, None, None] * patches.shape
-    # The corners beyond the disc as well: tails cut at 2.2 sigma all around would put
-    # the halves of a dumbbell off by 0.1 sigma.
-    heights = heights * patches.on_image
-    total = np.bincount(patches.index.ravel(), heights.ravel(), shape[0] * shape[1])
+def drawn(patches: Patches, heights: Array, shape: tuple[int, ...]) -> Array:
+    """Return the image (n_y, n_x) of the Gaussians alone."""
+    tall = heights[:, None] * patches.along_y
+    values = tall[:, :, None] * patches.along_x[:, None, :]
+    total = np.bincount(patches.index.ravel(), values.ravel(), shape[0] * shape[1])
     return np.asarray(total.reshape(shape))
 
 
-def misfit(values: Array, fit: Gaussians, patches: Patches) -> Array:
-    """Return what all Gaussians and a column's own background leave (n, p, p)."""
-    rest = values - drawn(fit, patches, values.shape)
-    return np.asarray(rest.ravel()[patches.index] - fit.parameters[:, 4][:, None, None])
+def refined(values: Array, start: Gaussians, range_px: float, rounds: int) -> Fit:
+    """Fit heights and positions of all Gaussians, and the background between them.
+
+    Parameters
+    ----------
+    values : (n_y, n_x) float array
+        The image.
+    start : Gaussians
+        Where the fit starts; the width stays as it is.
+    range_px : float
+        Range over which the background may vary [pixels].
+    rounds : int
+        Gauss-Newton steps.
+    """
+    gaussians, shape = start, values.shape
+    if not len(gaussians):
+        background = smoothed(values, range_px)
+        return Fit(gaussians=start, model=np.zeros(shape), residual=values - background)
+    # Neither the matrix nor who covers which pixel changes much while a fit settles.
+    solve = _factorised(gaussians)
+    cover = drawn(patches_of(gaussians, shape), np.ones(len(gaussians)), shape)
+    weight = 1.0 / (1.0 + (cover / COVERED) ** 2) + 1e-3
+    total = smoothed(weight, range_px)
+    for i in range(rounds + 1):
+        patches = patches_of(gaussians, shape)
+        model = drawn(patches, gaussians.heights, shape)
+        background = smoothed(weight * (values - model), range_px) / total
+        residual = values - model - background
+        if i < rounds:
+            gaussians = _stepped(
+                gaussians, solve(_gradient(gaussians, patches, residual))
+            )
+    return Fit(gaussians=gaussians, model=model, residual=residual)
 
 
-def _improved(values: Array, fit: Gaussians, *, free_width: bool) -> Gaussians:
-    """Return the Gaussians after one damped Gauss-Newton step."""
-    patches = patches_of(fit, WINDOW, values.shape)
-    height, width = fit.heights[:, None, None], fit.widths[:, None, None]
-    slope = height * patches.shape / width**2
-    terms = [patches.shape, slope * patches.dx, slope * patches.dy]
-    if free_width:
-        terms.append(slope * (patches.dx**2 + patches.dy**2) / width)
-    step = solved(patches, [*terms, np.ones_like(slope)], misfit(values, fit, patches))
-    if not free_width:
-        step = np.insert(step, 3, 0.0, axis=1)
-    typical = float(np.median(fit.widths))
-    step[:, 1:4] = np.clip(step[:, 1:4], -0.5 * typical, 0.5 * typical)
-    parameters = fit.parameters + step
-    parameters[:, 3] = np.clip(parameters[:, 3], 0.5 * typical, 2.0 * typical)
-    return Gaussians(parameters=parameters)
+def _stepped(gaussians: Gaussians, step: Array) -> Gaussians:
+    """Return the Gaussians after a step (n, 3): height, height times x, times y."""
+    longest = LONGEST_STEP * gaussians.width
+    heights = gaussians.heights + step[:, 0]
+    # What has nearly no height would otherwise be thrown about.
+    least = 0.1 * float(np.median(np.abs(heights)))
+    bold = np.maximum(np.abs(heights), least)
+    return Gaussians(
+        heights=heights,
+        positions=gaussians.positions
+        + np.clip(step[:, 1:] / bold[:, None], -longest, longest),
+        width=gaussians.width,
+    )
 
 
-def solved(patches: Patches, terms: list[Array], target: Array) -> Array:
-    """Return the coefficients (n, k) of the k terms that explain `target` best."""
-    n = len(target)
-    jacobian = np.stack(terms, axis=1).reshape(n, len(terms), -1)
-    weighted = jacobian * patches.inside.reshape(n, 1, -1)
-    normal = weighted @ jacobian.transpose(0, 2, 1)
-    diagonal = np.einsum("nii->ni", normal)
-    # The second term keeps the matrix regular where a height has gone to zero.
-    diagonal += DAMPING * diagonal + 1e-9 * diagonal.max(axis=1, keepdims=True) + 1e-300
-    gradient = weighted @ target.reshape(n, -1, 1)
-    return np.asarray(np.linalg.solve(normal, gradient)[:, :, 0])
+def _gradient(gaussians: Gaussians, patches: Patches, residual: Array) -> Array:
+    """Return the products (n, 3) of the residual with the derivatives of the model.
+
+    After the height, and for unit height after x and y.
+    """
+    around = residual.ravel()[patches.index]
+    along_x = np.stack((patches.along_x, patches.along_x * patches.dx), axis=2)
+    rows = around @ along_x
+    slope = 1.0 / gaussians.width**2
+    height = np.einsum("np,np->n", rows[:, :, 0], patches.along_y)
+    x = np.einsum("np,np->n", rows[:, :, 1], patches.along_y)
+    y = np.einsum("np,np->n", rows[:, :, 0], patches.along_y * patches.dy)
+    return np.column_stack((height, slope * x, slope * y))
+
+
+def overlaps(offsets: Array, first: Array, second: Array, width: float) -> Array:
+    """Return the normal equations' blocks (..., 3, 3) of pairs of Gaussians.
+
+    The sum over all pixels of the product of the derivatives of one Gaussian after its
+    height, x and y with those of another, taken as an integral over the plane.
+
+    Parameters
+    ----------
+    offsets : (..., 2) float array
+        From the first of each pair to the second [pixels].
+    first, second : (...) float array
+        Heights; not negative.
+    width : float
+        Sigma [pixels].
+    """
+    x, y = offsets[..., 0] / width, offsets[..., 1] / width
+    common = np.pi * width**2 * np.exp(-0.25 * (x**2 + y**2))
+    one, other = common * first / width, common * second / width
+    both = one * second / width
+    blocks = np.empty((*x.shape, 3, 3))
+    blocks[..., 0, 0] = common
+    blocks[..., 0, 1], blocks[..., 0, 2] = -0.5 * x * other, -0.5 * y * other
+    blocks[..., 1, 0], blocks[..., 2, 0] = 0.5 * x * one, 0.5 * y * one
+    blocks[..., 1, 1] = both * (0.5 - 0.25 * x**2)
+    blocks[..., 2, 2] = both * (0.5 - 0.25 * y**2)
+    blocks[..., 1, 2] = blocks[..., 2, 1] = -0.25 * x * y * both
+    return blocks
+
+
+def _factorised(gaussians: Gaussians) -> Callable[[Array], Array]:
+    """Return what solves the normal equations for a right-hand side (n, 3).
+
+    The unknowns are the steps of height, height times x and height times y, so that the
+    matrix depends on the positions only and serves several rounds.
+    """
+    from scipy.sparse import csc_matrix
+    from scipy.sparse.linalg import splu
+    from scipy.spatial import cKDTree
+
+    n = len(gaussians)
+    pairs = cKDTree(gaussians.positions).query_pairs(
+        COUPLED * gaussians.width, output_type="ndarray"
+    )
+    i = np.concatenate((np.arange(n), pairs[:, 0], pairs[:, 1]))
+    j = np.concatenate((np.arange(n), pairs[:, 1], pairs[:, 0]))
+    offsets = gaussians.positions[j] - gaussians.positions[i]
+    ones = np.ones(len(i))
+    blocks = overlaps(offsets, ones, ones, gaussians.width)
+    np.einsum("nkk->nk", blocks[:n])[:] *= 1.0 + DAMPING
+    rows = np.broadcast_to(3 * i[:, None, None] + np.arange(3)[:, None], blocks.shape)
+    cols = np.broadcast_to(3 * j[:, None, None] + np.arange(3), blocks.shape)
+    matrix = csc_matrix((blocks.ravel(), (rows.ravel(), cols.ravel())), (3 * n, 3 * n))
+    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    return lambda target: np.asarray(factors.solve(target.ravel()).reshape(-1, 3))
+
+
+def broadening(fit: Fit) -> Array:
+    """Return by how much (n,) the width² of each column exceeds the common one.
+
+    As a share of it, from what the fit leaves in a disc of 2.2 sigma about the column,
+    on a background of its own.
+    """
+    gaussians, shape = fit.gaussians, fit.residual.shape
+    patches = patches_of(gaussians, shape, 2.2)
+    x, y = patches.dx[:, None, :], patches.dy[:, :, None]
+    distance2 = (x**2 + y**2) / gaussians.width**2
+    inside = (distance2 < 2.2**2).astype(np.float64)
+    unit = inside * patches.along_y[:, :, None] * patches.along_x[:, None, :]
+    wider = 0.5 * gaussians.heights[:, None, None] * unit * (distance2 - 2.0)
+    terms = np.stack((wider, unit, inside), axis=1).reshape(len(gaussians), 3, -1)
+    normal = terms @ terms.transpose(0, 2, 1)
+    np.einsum("nkk->nk", normal)[:] += 1e-9 * np.einsum("nkk->n", normal)[:, None]
+    target = terms @ fit.residual.ravel()[patches.index].reshape(len(terms), -1, 1)
+    return np.asarray(np.linalg.solve(normal, target)[:, 0, 0])
+
+
+def binned(values: Array, step: int) -> Array:
+    """Return averages over blocks of `step` x `step` pixels, whole blocks only."""
+    n_y, n_x = values.shape[0] // step, values.shape[1] // step
+    blocks = values[: n_y * step, : n_x * step].reshape(n_y, step, n_x, step)
+    return np.asarray(blocks.mean(axis=(1, 3)))
+
+
+def smoothed(values: Array, range_px: float) -> Array:
+    """Return the image (n_y, n_x) averaged with a Gaussian of sigma `range_px`.
+
+    On coarser pixels, a third of the range wide, and interpolated: tens of times
+    faster than the filter on the image itself.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    step = max(1, int(range_px / 3.0))
+    pad = [(0, -n % step) for n in values.shape]
+    coarse = np.pad(values, pad, mode="edge") if step > 1 else values
+    coarse = gaussian_filter(
+        binned(coarse, step), range_px / step, truncate=2.5, mode="nearest"
+    )
+    return _interpolated(
+        _interpolated(coarse, step, values.shape[0]).T, step, values.shape[1]
+    ).T
+
+
+def _interpolated(coarse: Array, step: int, n: int) -> Array:
+    """Return (n, k) from averages over blocks of `step` rows, between their centres."""
+    if step == 1:
+        return coarse
+    padded = np.pad(coarse, ((1, 1), (0, 0)), mode="edge")
+    part = (np.arange(step) + 0.5 * (1 - step % 2)) / step
+    rise = part[None, :, None] * np.diff(padded, axis=0)[:, None, :]
+    fine = (padded[:-1, None, :] + rise).reshape(-1, coarse.shape[1])
+    first = (step + 1) // 2
+    return np.asarray(fine[first : first + n])

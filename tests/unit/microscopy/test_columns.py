@@ -148,7 +148,133 @@ def test_transposed_image_gives_transposed_columns() -> None:
     flipped = find_columns(Image(values=image.values.T, pixel_size=PIXEL_SIZE))
     i, _, distances = matched(flipped.positions[:, ::-1], found, 1.0)
     assert len(i) == len(found)
-    assert distances.max() < 1e-6
+    # Lines are put back along x only, and found to need nothing here.
+    assert distances.max() < 1e-3
+
+
+def pulls(
+    true: Array, heights: Array, poisson: bool, n_images: int = 6
+) -> tuple[Array, Array]:
+    """Errors of positions and intensities in units of what the fit says they are."""
+    sizes = 2 * np.pi * heights
+    of_positions, of_intensities = [], []
+    for seed in range(n_images):
+        image = drawn(true, heights, seed=seed if poisson else None)
+        if not poisson:
+            noise = np.random.default_rng(seed).normal(0, 8, image.values.shape)
+            image = Image(values=image.values + noise, pixel_size=PIXEL_SIZE)
+        fit = fit_columns(image)
+        i, j, _ = matched(fit.columns.positions, true, 3.0)
+        assert len(i) == len(true)
+        offsets = fit.columns.positions[i] - true[j]
+        of_positions.append(offsets / fit.position_errors[i])
+        excess = fit.columns.intensities[i] - sizes[j] * fit.width_px**2
+        of_intensities.append(excess / fit.intensity_errors[i])
+    return np.vstack(of_positions), np.concatenate(of_intensities)
+
+
+@pytest.mark.parametrize("poisson", [False, True])
+@pytest.mark.parametrize("dumbbells", [False, True])
+def test_errors_are_as_large_as_they_are_said_to_be(
+    poisson: bool, dumbbells: bool
+) -> None:
+    true = lattice(20.0)
+    heights = np.full(len(true), 200.0)
+    if dumbbells:  # 2.6 sigma apart: each one's error depends on the other's
+        true = np.vstack([true + np.array([side, 0.0]) for side in (-3.4, 3.4)])
+        heights = np.concatenate((heights, 0.6 * heights))
+    positions, intensities = pulls(true, heights, poisson)
+    # Some 300 to 600 columns: the scatter of the pulls is known to 4 %. The background
+    # and the common width are fitted but not counted, and in a bright dumbbell shot
+    # noise is largest between the two, where it hurts most.
+    most = 1.6 if poisson and dumbbells else 1.25
+    assert 0.85 < np.sqrt(np.mean(positions**2)) < min(most, 1.35)
+    assert 0.8 < np.std(intensities) < most
+
+
+def test_columns_are_told_by_quality() -> None:
+    true = lattice(16.0)
+    centre = np.argmin(np.hypot(*(true - (90, 60)).T))
+    heights = np.full(len(true), 200.0)
+    heights[centre] = 60.0
+    lone = true[np.argmin(np.hypot(*(true - (40, 60)).T))]
+    pair = lone + np.array([4.6, 0.0])  # 1.8 sigma: one maximum
+    cut = np.array([90.0, 2.0])
+    image = drawn(np.vstack((true, pair, cut)), np.append(heights, [200.0, 200.0]))
+    fit = fit_columns(image)
+    i, j, _ = matched(fit.columns.positions, np.vstack((true, pair, cut)), 2.0)
+    assert len(i) == len(true) + 2 == len(fit.columns)
+    quality = dict(zip(j.tolist(), fit.quality[i].tolist(), strict=True))
+    assert quality[int(centre)] == "dim"
+    assert quality[len(true)] == "overlapping"
+    assert quality[len(true) + 1] == "edge"
+    assert list(quality.values()).count("good") == len(true) - 2
+
+
+def test_faint_columns_are_doubtful_or_left_out_by_the_threshold() -> None:
+    true = lattice(14.0)
+    heights = np.full(len(true), 200.0)
+    heights[::9] = 14.0  # about 5 standard errors in noise of sqrt(20)
+    image = drawn(true, heights)
+    fits = [fit_columns(image, threshold=t) for t in (2.0, 3.0, 12.0)]
+    n_faint = []
+    for fit in fits:
+        i, j, _ = matched(fit.columns.positions, true, 3.0)
+        faint = heights[j] == 14.0
+        assert np.count_nonzero(~faint) == np.count_nonzero(heights == 200.0)
+        assert set(fit.quality[i[faint]]) <= {"doubtful", "dim", "edge"}
+        n_faint.append(np.count_nonzero(faint))
+    assert n_faint[0] >= n_faint[1] >= n_faint[2] == 0
+    assert n_faint[0] > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_strong_ramp_and_two_fold_contrast_change_nothing(seed: int) -> None:
+    true = lattice(14.0)
+    heights = np.where(true[:, 0] < 90, 200.0, 100.0)
+    rows, cols = np.mgrid[:120, :180]
+    # The ramp rises by 390 across the image, twice the brighter columns.
+    clean = drawn(true, heights, seed=None).values + 1.5 * cols + 1.0 * rows
+    values = np.random.default_rng(seed).poisson(clean).astype(float)
+    fit = fit_columns(Image(values=values, pixel_size=PIXEL_SIZE))
+    i, j, distances = matched(fit.columns.positions, true, 3.0)
+    assert len(i) == len(true) == len(fit.columns)
+    # Noise of up to sqrt(400) on columns of 100: 0.2 to 0.3 px for the dim ones.
+    assert np.sqrt(np.mean(distances**2)) < 0.35
+    bright = heights[j] == 200.0
+    intensities = fit.columns.intensities[i]
+    ratio = np.median(intensities[bright]) / np.median(intensities[~bright])
+    assert ratio == pytest.approx(2.0, rel=0.1)
+
+
+def test_jittering_scan_lines_are_put_back() -> None:
+    true = np.vstack([lattice(18.0)] * 2)
+    true[len(true) // 2 :] += (5.5, 2.0)  # a dim column 2.3 sigma from a bright one
+    heights = np.repeat([200.0, 80.0], len(true) // 2)
+    rng = np.random.default_rng(1)
+    shifts = rng.normal(0.0, 0.8, 120)
+    rows, cols = np.mgrid[:120, :180]
+    values = np.full((120, 180), 20.0)
+    for (x, y), height in zip(true, heights, strict=True):
+        distance2 = (cols - shifts[:, None] - x) ** 2 + (rows - y) ** 2
+        values += height * np.exp(-distance2 / (2 * SIGMA_PX**2))
+    image = Image(values=rng.poisson(values).astype(float), pixel_size=PIXEL_SIZE)
+    found = find_columns(image)
+    i, _, distances = matched(found.positions, true, 3.0)
+    assert len(i) > 0.97 * len(true)
+    assert len(i) > 0.97 * len(found)
+    # Of the lines' shifts the mean over a column's lines stays: 0.8 / sqrt(9) px.
+    assert np.sqrt(np.mean(distances**2)) < 0.4
+
+
+def test_line_ends_without_data_hold_no_column() -> None:
+    true = lattice(14.0)
+    image = drawn(true, np.full(len(true), 200.0), background=100.0)
+    values = image.values.copy()
+    values[::3, 0], values[1::4, -2:] = 0.0, 0.0
+    found = find_columns(Image(values=values, pixel_size=PIXEL_SIZE))
+    i, _, _ = matched(found.positions, true, 3.0)
+    assert len(i) == len(true) == len(found)
 
 
 def test_image_without_columns_is_refused() -> None:
@@ -217,3 +343,58 @@ def test_dumbbells_of_a_measured_image() -> None:
     # 4 columns in each projected cell of 29.7 Å².
     area = 445 * 95 * (image.pixel_size / 1.03) ** 2
     assert len(inner) == pytest.approx(4 * area / 29.7, rel=0.08)
+
+
+@pytest.mark.realdata
+def test_dumbbells_that_run_together_are_two_columns() -> None:
+    path = DATA / "real/cdte_tilt/HAADF149.dm3"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    from autoloop.microscopy.reading import read_micrograph
+
+    image = read_micrograph(path).image
+    cropped = Image(values=image.values[:470, :470], pixel_size=image.pixel_size)
+    fit = fit_columns(cropped)
+    # By eye: dumbbells of the upper grain with one maximum only, at x, y.
+    for place in ((362, 22), (349, 227)):
+        near = np.hypot(*(fit.columns.positions - place).T) * image.pixel_size
+        assert np.count_nonzero(near < 1.66) == 2, place
+    # None is invented: the bulk of both grains has dumbbells alone, never a triple.
+    inner = fit.columns.positions
+    bulk = (inner[:, 1] < 150) | (inner[:, 1] > 300)
+    inside = ((inner > 12) & (inner < 457)).all(axis=1)
+    close = (cdist(inner, inner) * image.pixel_size < 2.1).sum(axis=1) - 1
+    assert np.mean(close[bulk & inside] == 1) > 0.98
+
+
+ATOMAGINED = {
+    # name, kind: least precision, least recall, largest RMS error [px]
+    ("020790.010100", "clean"): (0.97, 0.97, 0.7),
+    ("020790.000201", "blbk1"): (0.95, 0.55, 1.2),
+    ("052227.010102", "blbk1"): (0.97, 0.99, 0.8),
+}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "kind"), ATOMAGINED)
+def test_dense_simulated_images(name: str, kind: str) -> None:
+    path = DATA / "atomagined" / f"{name}.h5"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    h5py = pytest.importorskip("h5py")
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    with h5py.File(path) as file:
+        atoms = np.asarray(file["projection/full_coords"], dtype=float)
+        values = np.asarray(file[f"haadf/stem00-{kind}"], dtype=float)
+        pixel_size = float(file.attrs["angstrom_xy"]) / values.shape[1]
+    # Atoms nearer than 3 px on average are one column; all of it is measured in
+    # experiments/benchmarks/columns.py, whose figures these bounds are, with a margin.
+    labels = fcluster(linkage(atoms, "average"), 3.0, "distance")
+    true = np.array([atoms[labels == k].mean(axis=0) for k in np.unique(labels)])
+    found = find_columns(Image(values=values, pixel_size=pixel_size)).positions
+    i, _, distances = matched(found, true, 3.0)
+    precision, recall, rms = ATOMAGINED[name, kind]
+    assert len(i) >= precision * len(found)
+    assert len(i) >= recall * len(true)
+    assert np.sqrt(np.mean(distances**2)) <= rms
