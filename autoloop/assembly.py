@@ -24,7 +24,7 @@ from autoloop.config import (
 )
 from autoloop.controller import Controller
 from autoloop.errors import ConfigError, DataError, JournalError
-from autoloop.evaluation import load_context
+from autoloop.evaluation import Context, load_context
 from autoloop.execution.local import LocalExecutor
 from autoloop.journal import Journal
 from autoloop.log import run_log
@@ -148,6 +148,8 @@ def resume_run(
     with Journal.open(path) as journal, show_progress() as progress:
         meta = journal.meta
         _refuse_changes(folder, meta)
+        # a context of another version is told here, not by every child
+        journal.get_document("context", Context)
         loaded = load_campaign(
             folder / "campaign.yaml",
             {

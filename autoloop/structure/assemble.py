@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -35,8 +36,23 @@ def assemble_space(
     template: BoundaryTemplate,
     measured: Mapping[str, float] | None = None,
     measured_sigma: Mapping[str, float] | None = None,
+    *,
+    max_repeat: tuple[int, int] = (1, 1),
+    max_missing: int = 0,
 ) -> SearchSpace:
-    """Return the dimensions of `assemble` for a template."""
+    """Return the dimensions of `assemble` for a template.
+
+    Parameters
+    ----------
+    template : BoundaryTemplate
+        What is fixed.
+    measured, measured_sigma : mapping, optional
+        What the micrograph shows.
+    max_repeat : (int, int)
+        Most repetitions of the cell along the boundary and along the beam.
+    max_missing : int
+        Most atoms of each species taken from the core of a cell.
+    """
     dimensions = [
         Dimension(name="shift_u", kind="periodic", low=0.0, high=1.0),
         Dimension(name="shift_v", kind="periodic", low=0.0, high=1.0),
@@ -53,6 +69,14 @@ def assemble_space(
             )
     low, high = OVERLAP_BOUNDS
     dimensions.append(Dimension(name="overlap", kind="real", low=low, high=high))
+    for name, most in zip(("repeat_x", "repeat_z"), max_repeat, strict=True):
+        if most > 1:
+            dimensions.append(Dimension(name=name, kind="integer", low=1, high=most))
+    if max_missing > 0:
+        dimensions += [
+            Dimension(name=f"missing_{k}", kind="integer", low=0, high=max_missing)
+            for k in range(len(template.stoichiometry))
+        ]
     return SearchSpace(
         dimensions=tuple(dimensions),
         measured=dict(measured or {}),
@@ -87,7 +111,10 @@ def assemble(
         the plane that ends each grain; ``upper_polarity``, ``lower_polarity``: 1 for
         the opposite of the polarity as given, where it is open; ``overlap``: of two
         atoms of different grains closer than this share of the bond length one is
-        deleted, the other moves to the middle.
+        deleted, the other moves to the middle; ``repeat_x``, ``repeat_z``: how often
+        the cell is repeated, 1 if not given; ``missing_0``, ``missing_1``: how many
+        atoms of each species, in the order of the stoichiometry, are then taken from
+        the core, the most crowded first; 0 if not given.
     stoichiometric : bool
         Delete further atoms of the species in excess until there is none.
 
@@ -96,11 +123,42 @@ def assemble(
     SimulationError
         If the composition cannot be mended.
     """
-    bicrystal = _stacked(template, parameters)
+    repeats = (int(parameters.get(f"repeat_{axis}", 1)) for axis in "xz")
+    bicrystal = _stacked(widened(template, *repeats), parameters)
     limit = float(parameters["overlap"]) * template.bond_length
     bicrystal = merge_overlaps(bicrystal, limit)
+    bicrystal = _thinned(bicrystal, template, parameters)
     if stoichiometric and len(template.stoichiometry) > 1:
         bicrystal = balanced(bicrystal, template)
+    return bicrystal
+
+
+def widened(template: BoundaryTemplate, n_x: int, n_z: int) -> BoundaryTemplate:
+    """Return a template with its cell repeated along the boundary and the beam."""
+    if n_x < 1 or n_z < 1:
+        raise ValueError(f"a cell repeats at least once, got {n_x} and {n_z}")
+    return replace(template, width=n_x * template.width, depth=n_z * template.depth)
+
+
+def _thinned(
+    bicrystal: Bicrystal, template: BoundaryTemplate, parameters: Mapping[str, Any]
+) -> Bicrystal:
+    """Take atoms from the core, the most crowded first: the planar density."""
+    near = np.abs(bicrystal.positions[:, 1] - bicrystal.boundary_height) < _CORE
+    for kind, (species, _) in enumerate(template.stoichiometry):
+        for _ in range(int(parameters.get(f"missing_{kind}", 0))):
+            core = near & (bicrystal.numbers == species) & (bicrystal.regions == FREE)
+            choice = np.flatnonzero(core)
+            if not len(choice):
+                raise SimulationError(
+                    f"empty: the core has fewer than {parameters[f'missing_{kind}']} "
+                    f"atoms of atomic number {species}"
+                )
+            # Anew after each: where one has gone its neighbours are crowded no more.
+            crowded = _crowding(bicrystal, template.bond_length)[choice]
+            kept = np.ones(len(near), bool)
+            kept[choice[np.argmin(crowded)]] = False
+            bicrystal, near = subset(bicrystal, kept, bicrystal.positions), near[kept]
     return bicrystal
 
 
@@ -113,7 +171,7 @@ def _stacked(template: BoundaryTemplate, parameters: Mapping[str, Any]) -> Bicry
     edges = (height + gap / 2, height - gap / 2)
     origins = _origins(template, parameters, edges)
     parts = [
-        _fill(template, grain, origin, edge, end, reverse=bool(parameters.get(name)))
+        fill(template, grain, origin, edge, end, reverse=bool(parameters.get(name)))
         for name, grain, origin, edge, end in zip(
             ("upper_polarity", "lower_polarity"),
             grains,
@@ -171,7 +229,7 @@ def species_excess(bicrystal: Bicrystal, template: BoundaryTemplate) -> float:
     return count[1] - count[0] * n_second / n_first
 
 
-def _fill(
+def fill(
     template: BoundaryTemplate,
     grain: GrainTemplate,
     origin: Array,
@@ -180,7 +238,28 @@ def _fill(
     *,
     reverse: bool,
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Return the atoms between `edge` and `edge + thickness` along y, in one cell."""
+    """Return the atoms between `edge` and `edge + thickness` along y, in one cell.
+
+    Parameters
+    ----------
+    template : BoundaryTemplate
+        Its width and depth are those filled.
+    grain : GrainTemplate
+        The lattice.
+    origin : (3,) float array
+        Where the origin of its conventional cell lies [Å].
+    edge, thickness : float
+        A negative thickness goes down from the edge [Å].
+    reverse : bool
+        Whether the species are exchanged.
+
+    Returns
+    -------
+    positions : (n, 3) float array
+        By height, the lowest first [Å].
+    numbers : (n,) int array
+        Atomic numbers.
+    """
     low, high = sorted((edge, edge + thickness))
     box = np.array([template.width, high - low, template.depth])
     corners = np.array(np.meshgrid(*([[0.0, 1.0]] * 3))).reshape(3, -1).T * box
@@ -255,8 +334,13 @@ def merge_overlaps(bicrystal: Bicrystal, limit: float) -> Bicrystal:
     return subset(bicrystal, kept, positions)
 
 
-def balanced(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
-    """Delete the most crowded core atoms of the species in excess."""
+def balanced(
+    bicrystal: Bicrystal,
+    template: BoundaryTemplate,
+    spared: NDArray[np.bool_] | None = None,
+) -> Bicrystal:
+    """Delete the most crowded core atoms of the species in excess, not those spared."""
+    may_go = np.ones(len(bicrystal.numbers), bool) if spared is None else ~spared
     (first, n_first), (second, n_second) = template.stoichiometry[:2]
     kept = np.ones(len(bicrystal.numbers), bool)
     crowded = _crowding(bicrystal, template.bond_length)
@@ -267,7 +351,11 @@ def balanced(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
         species, step = (second, 1.0) if excess > 0 else (first, n_second / n_first)
         near = np.abs(bicrystal.positions[:, 1] - bicrystal.boundary_height) < _CORE
         choice = np.flatnonzero(
-            kept & near & (bicrystal.numbers == species) & (bicrystal.regions == FREE)
+            kept
+            & near
+            & may_go
+            & (bicrystal.numbers == species)
+            & (bicrystal.regions == FREE)
         )
         if abs(excess) < step - 1e-3 or not len(choice):
             break

@@ -10,16 +10,17 @@ order that does not depend on how atoms are numbered.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal
+from autoloop.domain import FREE, Bicrystal
 from autoloop.errors import SimulationError
 from autoloop.geometry import minimum_image, periodic_pairs, wrapped
 from autoloop.structure.assemble import merge_overlaps, subset
-from autoloop.structure.template import BoundaryTemplate, GrainTemplate
+from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -32,7 +33,10 @@ CLASH: Final = 0.6
 """Atoms that an edit brings closer than this share of the bond length become one."""
 COLUMN: Final = 0.7
 """Radius of a projected column [Å]: half of the closest distance that is resolved."""
-_GRID: Final = 0.25
+MAX_ATOMS: Final = 6000
+"""Cells are not repeated beyond this: a relaxation of so many takes minutes."""
+_GOLDEN: Final = 0.6180339887498949  # its multiples spread evenly over [0, 1)
+_GRID: Final = 0.4
 """Spacing of the points tried for the largest void [Å]."""
 
 
@@ -47,37 +51,7 @@ def shift(
     dx, dz = np.array([parameters["shift_u"], parameters["shift_v"]]) @ (
         template.shift_cell
     )
-    return _merged(_moved_upper(parent, np.array([dx, 0.0, dz])), template)
-
-
-def terminate(
-    template: BoundaryTemplate, parents: Parents, parameters: Parameters
-) -> Bicrystal:
-    """Take the plane next to the boundary from a grain, or add one.
-
-    Parameters: ``grain``, 1 for the upper and 2 for the lower one; ``planes``, -1 or 1.
-    A new plane holds the sites that the grain's lattice has there; the grains move
-    apart to make room for it.
-    """
-    (parent,) = parents
-    upper = int(parameters["grain"]) == 1
-    grain = template.upper if upper else template.lower
-    plane = grain.spacing / len(grain.terminations)
-    n_sites = _sites_per_plane(template, upper)
-    mine = np.flatnonzero(
-        (parent.grains == (1 if upper else 2)) & (parent.regions == FREE)
-    )
-    side = 1.0 if upper else -1.0
-    order = mine[np.lexsort((mine, np.round(side * parent.positions[mine, 1], 3)))]
-    if int(parameters["planes"]) < 0:
-        kept = np.ones(len(parent.numbers), bool)
-        kept[order[:n_sites]] = False
-        closer = _moved_upper(parent, np.array([0.0, -plane, 0.0]))
-        return _merged(subset(closer, kept, closer.positions), template)
-    apart = _moved_upper(parent, np.array([0.0, plane, 0.0]))
-    nearest = side * apart.positions[order[0], 1]
-    new = _lattice_plane(template, apart, upper, nearest, n_sites)
-    return _merged(_with_atoms(apart, *new, grain=1 if upper else 2), template)
+    return merged(moved_upper(parent, np.array([dx, 0.0, dz])), template)
 
 
 def delete_overlap(
@@ -85,24 +59,39 @@ def delete_overlap(
 ) -> Bicrystal:
     """Make one atom of two across the boundary that are too close.
 
-    Parameters: ``overlap``, the distance as a share of the bond length.
+    Parameters: ``overlap``, the distance as a share of the bond length; where none are
+    that close, the closest two.
     """
     (parent,) = parents
-    return merge_overlaps(parent, float(parameters["overlap"]) * template.bond_length)
+    limit = float(parameters["overlap"]) * template.bond_length
+    pairs, distances = periodic_pairs(
+        parent.positions, parent.cell, 1.5 * template.bond_length
+    )
+    across = parent.grains[pairs[:, 0]] != parent.grains[pairs[:, 1]]
+    across &= _in_core(parent)[pairs].all(axis=1)
+    closest = distances[across].min(initial=np.inf)
+    if not np.isfinite(closest):
+        raise SimulationError("empty: no two atoms across the boundary are neighbours")
+    # a little more, so that of equal distances rounding does not choose
+    return merge_overlaps(parent, max(limit, float(closest) + 1e-3))
 
 
 def vacate(
     template: BoundaryTemplate, parents: Parents, parameters: Parameters
 ) -> Bicrystal:
-    """Remove one atom of the core.
+    """Remove atoms of the core: the planar density.
 
-    Parameters: ``rank`` in [0, 1), from the most crowded to the loosest atom.
+    Parameters: ``rank`` in [0, 1), from the most crowded to the loosest atom;
+    ``count``, how many go, 1 if not given, the others at ranks spread over the core.
     """
     (parent,) = parents
-    atom = _ranked(_by_crowding(parent, template), parameters["rank"])
-    kept = np.ones(len(parent.numbers), bool)
-    kept[atom] = False
-    return subset(parent, kept, parent.positions)
+    rank = float(parameters["rank"])
+    for k in range(int(parameters.get("count", 1))):
+        order = _by_crowding(parent, template)
+        kept = np.ones(len(parent.numbers), bool)
+        kept[_ranked(order, (rank + k * _GOLDEN) % 1.0)] = False
+        parent = subset(parent, kept, parent.positions)
+    return parent
 
 
 def insert(
@@ -119,7 +108,7 @@ def insert(
     species = [z for z, _ in template.stoichiometry]
     z = species[int(parameters["species"]) % len(species)]
     grain = 1 if place[1] > parent.boundary_height else 2
-    return _with_atoms(parent, place[None], np.array([z]), grain=grain)
+    return with_atoms(parent, place[None], np.array([z]), grain=grain)
 
 
 def swap(
@@ -133,10 +122,12 @@ def swap(
     pairs, _ = periodic_pairs(parent.positions, parent.cell, 1.3 * template.bond_length)
     core = _in_core(parent)
     unlike = parent.numbers[pairs[:, 0]] != parent.numbers[pairs[:, 1]]
-    i, j = _ranked(pairs[unlike & core[pairs].all(axis=1)], parameters["rank"])
+    i, j = _ranked(
+        _in_order(parent, pairs[unlike & core[pairs].all(axis=1)]), parameters["rank"]
+    )
     numbers = parent.numbers.copy()
     numbers[[i, j]] = numbers[[j, i]]
-    return _with_numbers(parent, numbers)
+    return replace(parent, numbers=numbers)
 
 
 def convert(
@@ -154,7 +145,7 @@ def convert(
     numbers = parent.numbers.copy()
     place = species.index(int(numbers[atom]))
     numbers[atom] = species[(place + 1) % len(species)]
-    return _with_numbers(parent, numbers)
+    return replace(parent, numbers=numbers)
 
 
 def replicate(
@@ -165,7 +156,14 @@ def replicate(
     Parameters: ``repeat_x``, ``repeat_z``.
     """
     (parent,) = parents
-    return repeated(parent, int(parameters["repeat_x"]), int(parameters["repeat_z"]))
+    n_x, n_z = int(parameters["repeat_x"]), int(parameters["repeat_z"])
+    n_atoms = n_x * n_z * len(parent.numbers)
+    if n_atoms > MAX_ATOMS:
+        raise SimulationError(
+            f"too_large: {n_x} x {n_z} cells are {n_atoms} atoms, at most {MAX_ATOMS} "
+            "are relaxed"
+        )
+    return repeated(parent, n_x, n_z)
 
 
 def repeated(bicrystal: Bicrystal, n_x: int, n_z: int) -> Bicrystal:
@@ -194,11 +192,10 @@ def merge(
     """Slice two boundaries along x and join a part of each.
 
     Parameters: ``start`` and ``share`` in [0, 1): where, along the cell, the core of
-    the second parent replaces that of the first, and over what share of it.
+    the second parent replaces that of the first, and over what share of it. A parent
+    whose cell fits into that of the other several times is repeated.
     """
-    first, second = parents
-    if not np.allclose(first.cell, second.cell, atol=1e-6):
-        raise SimulationError("merge: the parents have different cells")
+    first, second = _in_one_cell(*parents)
     width = float(first.cell[0, 0])
     lift = first.boundary_height - second.boundary_height
     donor = second.positions + np.array([0.0, lift, 0.0])
@@ -212,10 +209,25 @@ def merge(
     near = np.abs(donor[:, 1] - height) < CORE
     come = near & (second.regions == FREE) & in_slice(donor[:, 0])
     stripped = subset(first, ~leave, first.positions)
-    joined = _with_atoms(
+    joined = with_atoms(
         stripped, donor[come], second.numbers[come], grain=second.grains[come]
     )
     return _without_clashes(joined, template, n_old=len(stripped.numbers))
+
+
+def _in_one_cell(first: Bicrystal, second: Bicrystal) -> tuple[Bicrystal, Bicrystal]:
+    """Return both with the larger of their cells."""
+    sizes = np.array([[b.cell[0, 0], b.cell[2, 2]] for b in (first, second)])
+    whole = sizes.max(axis=0) / sizes
+    times = np.round(whole).astype(int)
+    if np.abs(whole - times).max() > 1e-6:
+        text = " and ".join(f"{x:.2f} x {z:.2f} Å" for x, z in sizes)
+        raise SimulationError(f"cells: {text} have no common cell among them")
+    one, two = (
+        repeated(b, int(n_x), int(n_z))
+        for b, (n_x, n_z) in zip((first, second), times, strict=True)
+    )
+    return one, two
 
 
 def rattle(
@@ -252,7 +264,7 @@ def add_column(
     species = [s for s, _ in template.stoichiometry]
     number = species[int(parameters["species"]) % len(species)]
     grain = 1 if y > parent.boundary_height else 2
-    return _with_atoms(parent, places, np.full(n, number), grain=grain)
+    return with_atoms(parent, places, np.full(n, number), grain=grain)
 
 
 def remove_column(
@@ -260,7 +272,7 @@ def remove_column(
 ) -> Bicrystal:
     """Remove the column nearest to a place; parameters ``x``, ``y`` as `add_column`."""
     (parent,) = parents
-    kept = ~_column_at(parent, parameters)
+    kept = ~_column_at(parent, template, parameters)
     return subset(parent, kept, parent.positions)
 
 
@@ -272,31 +284,25 @@ def move_column(
     Parameters: ``x``, ``y`` as `add_column`; ``dx``, ``dy``: the move [Å].
     """
     (parent,) = parents
-    column = _column_at(parent, parameters)
+    column = _column_at(parent, template, parameters)
     positions = parent.positions.copy()
     positions[column] += [float(parameters["dx"]), float(parameters["dy"]), 0.0]
     moved = subset(parent, np.ones(len(column), bool), positions)
     return _without_clashes(moved, template, n_old=len(column))
 
 
-def _moved_upper(parent: Bicrystal, step: Array) -> Bicrystal:
+def moved_upper(parent: Bicrystal, step: Array) -> Bicrystal:
+    """Return a bicrystal whose upper grain, its lattice with it, moved by a step."""
     upper = parent.grains == 1
     positions = parent.positions.copy()
     positions[upper] += step
     origins = parent.origins.copy()
     origins[0] += step
-    return Bicrystal(
-        numbers=parent.numbers,
-        positions=positions,
-        cell=parent.cell,
-        boundary_height=parent.boundary_height,
-        grains=parent.grains,
-        regions=parent.regions,
-        origins=origins,
-    )
+    return replace(parent, positions=positions, origins=origins)
 
 
-def _merged(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
+def merged(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
+    """Return a bicrystal where atoms that clash across the boundary became one."""
     return merge_overlaps(bicrystal, CLASH * template.bond_length)
 
 
@@ -321,7 +327,7 @@ def _without_clashes(
     return subset(bicrystal, kept, bicrystal.positions)
 
 
-def _with_atoms(
+def with_atoms(
     bicrystal: Bicrystal, places: Array, numbers: Indices, grain: int | Indices
 ) -> Bicrystal:
     """Return a bicrystal with free atoms added at its end."""
@@ -333,18 +339,6 @@ def _with_atoms(
         boundary_height=bicrystal.boundary_height,
         grains=np.concatenate((bicrystal.grains, np.broadcast_to(grain, n))),
         regions=np.concatenate((bicrystal.regions, np.full(n, FREE))),
-        origins=bicrystal.origins,
-    )
-
-
-def _with_numbers(bicrystal: Bicrystal, numbers: Indices) -> Bicrystal:
-    return Bicrystal(
-        numbers=numbers,
-        positions=bicrystal.positions,
-        cell=bicrystal.cell,
-        boundary_height=bicrystal.boundary_height,
-        grains=bicrystal.grains,
-        regions=bicrystal.regions,
         origins=bicrystal.origins,
     )
 
@@ -361,6 +355,18 @@ def _ranked(items: Any, rank: Any) -> Any:
     return items[min(int(float(rank) * len(items)), len(items) - 1)]
 
 
+def _in_order(bicrystal: Bicrystal, pairs: Indices) -> Indices:
+    """Return pairs of atoms, the closest first, whatever their numbers are."""
+    inside = np.round(wrapped(bicrystal.positions, bicrystal.cell), 3)
+    steps = bicrystal.positions[pairs[:, 1]] - bicrystal.positions[pairs[:, 0]]
+    length = np.linalg.norm(minimum_image(steps, bicrystal.cell), axis=1)
+    ends = np.sort(bicrystal.numbers[pairs], axis=1).T
+    # Both atoms' coordinates, added up and multiplied, do not know which is the first.
+    sums, products = inside[pairs].sum(axis=1).T, inside[pairs].prod(axis=1).T
+    order = np.lexsort((*ends, *products, *sums, np.round(length, 3)))
+    return np.asarray(pairs[order])
+
+
 def _by_crowding(bicrystal: Bicrystal, template: BoundaryTemplate) -> Indices:
     """Return the core atoms, those with the closest neighbour first."""
     pairs, distances = periodic_pairs(
@@ -370,8 +376,8 @@ def _by_crowding(bicrystal: Bicrystal, template: BoundaryTemplate) -> Indices:
     for column in (0, 1):
         np.minimum.at(nearest, pairs[:, column], np.round(distances, 3))
     core = np.flatnonzero(_in_core(bicrystal))
-    x, y, _ = np.round(wrapped(bicrystal.positions, bicrystal.cell)[core], 3).T
-    return np.asarray(core[np.lexsort((y, x, nearest[core]))])
+    x, y, z = np.round(wrapped(bicrystal.positions, bicrystal.cell)[core], 3).T
+    return np.asarray(core[np.lexsort((z, y, x, nearest[core]))])
 
 
 def _voids(bicrystal: Bicrystal, least: float) -> Array:
@@ -380,16 +386,21 @@ def _voids(bicrystal: Bicrystal, least: float) -> Array:
     Points of a grid that are further from all atoms than their neighbourhood is, and at
     least `least`.
     """
-    from scipy.spatial import cKDTree
-
     cell = bicrystal.cell
-    axes = [np.arange(0.0, cell[a, a], _GRID) for a in (0, 2)]
-    y = bicrystal.boundary_height + np.arange(-CORE + 1, CORE - 1, _GRID)
-    grid = np.stack(np.meshgrid(axes[0], y, axes[1], indexing="ij"), -1).reshape(-1, 3)
-    inside = wrapped(bicrystal.positions, cell)
-    steps = [i * cell[0] + k * cell[2] for i in (-1, 0, 1) for k in (-1, 0, 1)]
-    atoms = np.vstack([inside + step for step in steps])
-    room = np.asarray(cKDTree(atoms).query(grid)[0])
+    shares = [
+        np.arange(n) / n
+        for n in (int(np.linalg.norm(cell[axis]) / _GRID) + 1 for axis in (0, 2))
+    ]
+    u, y, w = np.meshgrid(
+        shares[0],
+        bicrystal.boundary_height + np.arange(-CORE + 1, CORE - 1, _GRID),
+        shares[1],
+        indexing="ij",
+    )
+    grid = u[..., None] * cell[0] + w[..., None] * cell[2]
+    grid[..., 1] += y
+    grid = grid.reshape(-1, 3)
+    room = room_at(bicrystal, grid)
     order = np.lexsort((*np.round(grid.T, 3), -np.round(room, 3)))
     found: list[int] = []
     for index in order:
@@ -398,54 +409,18 @@ def _voids(bicrystal: Bicrystal, least: float) -> Array:
         apart = minimum_image(grid[found] - grid[index], cell)
         if not found or np.linalg.norm(apart, axis=1).min() > least:
             found.append(int(index))
-    return grid[found]
+    return np.asarray(grid[found])
 
 
-def _sites_per_plane(template: BoundaryTemplate, upper: bool) -> int:
-    grain = template.upper if upper else template.lower
-    volume = abs(float(np.linalg.det(grain.lattice)))
-    plane = template.width * template.depth * grain.spacing
-    return max(1, round(plane / volume * len(grain.numbers) / len(grain.terminations)))
+def room_at(bicrystal: Bicrystal, places: Array) -> Array:
+    """Return the (n,) distances from places (n, 3) to the nearest atom [Å]."""
+    from scipy.spatial import cKDTree
 
-
-def _lattice_plane(
-    template: BoundaryTemplate,
-    bicrystal: Bicrystal,
-    upper: bool,
-    nearest: float,
-    n_sites: int,
-) -> tuple[Array, Indices]:
-    """Return the sites of a grain's lattice just beyond its atom nearest to the other.
-
-    `nearest` is the height of that atom, times -1 for the lower grain.
-    """
-    grain = template.upper if upper else template.lower
-    origin = bicrystal.origins[0 if upper else 1]
-    side = 1.0 if upper else -1.0
-    reach = np.arange(-14, 15)
-    cells = np.stack(np.meshgrid(reach, reach, reach), -1).reshape(-1, 3)
-    points = (cells @ grain.lattice)[:, None] + grain.basis[None] + origin
-    sites = points.reshape(-1, 3)
-    numbers = np.tile(_species_of_sites(bicrystal, grain, origin, upper), len(cells))
-    size = np.diag(bicrystal.cell)
-    inside = np.all((sites >= -1e-4) & (sites < size - 1e-4), axis=1)
-    beyond = inside & (side * sites[:, 1] < nearest - 0.3)
-    sites, numbers = sites[beyond], numbers[beyond]
-    order = np.lexsort((*np.round(sites.T, 3), -np.round(side * sites[:, 1], 3)))
-    chosen = order[:n_sites]
-    return sites[chosen], numbers[chosen]
-
-
-def _species_of_sites(
-    bicrystal: Bicrystal, grain: GrainTemplate, origin: Array, upper: bool
-) -> Indices:
-    """Return which species sit on the sites of a grain: its polarity may be either."""
-    block = bicrystal.regions == (UPPER_BLOCK if upper else LOWER_BLOCK)
-    steps = bicrystal.positions[block][0] - origin - grain.basis
-    cells = np.linalg.solve(grain.lattice.T, steps.T).T
-    site = int(np.argmin(np.abs(cells - np.round(cells)).max(axis=1)))
-    as_given = grain.numbers[site] == bicrystal.numbers[block][0]
-    return grain.numbers if as_given else grain.reversed_numbers
+    cell = bicrystal.cell
+    inside = wrapped(bicrystal.positions, cell)
+    steps = [i * cell[0] + k * cell[2] for i in (-1, 0, 1) for k in (-1, 0, 1)]
+    atoms = np.vstack([inside + step for step in steps])
+    return np.asarray(cKDTree(atoms).query(wrapped(places, cell))[0])
 
 
 def _column_period(template: BoundaryTemplate) -> float:
@@ -458,8 +433,13 @@ def _column_period(template: BoundaryTemplate) -> float:
     return float(lengths[lengths > 1e-2].min())
 
 
-def _column_at(bicrystal: Bicrystal, parameters: Parameters) -> NDArray[np.bool_]:
-    """Return which atoms belong to the column of the core nearest to a place."""
+def _column_at(
+    bicrystal: Bicrystal, template: BoundaryTemplate, parameters: Parameters
+) -> NDArray[np.bool_]:
+    """Return which atoms belong to the column of the core nearest to a place.
+
+    Within a bond length: a place further from all columns means something else.
+    """
     place = np.array(
         [
             float(parameters["x"]),
@@ -469,19 +449,11 @@ def _column_at(bicrystal: Bicrystal, parameters: Parameters) -> NDArray[np.bool_
     )
     steps = minimum_image(bicrystal.positions - place, bicrystal.cell)[:, :2]
     distance = np.where(_in_core(bicrystal), np.hypot(*steps.T), np.inf)
-    if distance.min() > 2 * COLUMN:
+    if distance.min() > template.bond_length:
         raise SimulationError(
-            f"empty: no column within {2 * COLUMN} Å of x {parameters['x']}, "
-            f"y {parameters['y']}"
+            f"empty: no column within {template.bond_length:.2f} Å of x "
+            f"{parameters['x']}, y {parameters['y']} Å"
         )
     centre = steps[np.argmin(np.round(distance, 3))]
     near = np.hypot(*(steps - centre).T) < COLUMN
     return np.asarray(near & _in_core(bicrystal))
-
-
-def in_free_region(bicrystal: Bicrystal) -> NDArray[np.bool_]:
-    """Return which atoms lie where free atoms belong: outside both blocks [bool]."""
-    upper = bicrystal.positions[bicrystal.regions == UPPER_BLOCK, 1]
-    lower = bicrystal.positions[bicrystal.regions > UPPER_BLOCK, 1]
-    y = bicrystal.positions[:, 1]
-    return np.asarray((y < upper.min()) & (y > lower.max()))

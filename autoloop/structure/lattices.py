@@ -1,4 +1,4 @@
-"""Oriented lattices: their vectors in the boundary plane, common periods, spacings.
+"""Oriented lattices: their vectors, and the periods that two of them have in common.
 
 Vectors are in the boundary frame, rows, Å.
 """
@@ -6,7 +6,8 @@ Vectors are in the boundary frame, rows, Å.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd, lcm
+from fractions import Fraction
+from math import lcm
 from typing import Final
 
 import numpy as np
@@ -15,12 +16,17 @@ from numpy.typing import NDArray
 from autoloop.domain import Crystal, Grain
 from autoloop.errors import ConfigError
 from autoloop.geometry import orientation
+from autoloop.structure.integers import kernel
 
 Array = NDArray[np.float64]
 
 _TOLERANCE: Final = 1e-3  # [Å]: below any atomic shift that matters, above rounding
+ROUNDED: Final = 1.005
+"""Limits hold to this factor: one of 1.01 % admits what is printed as 1.01 %."""
+_WORTH_NAMING: Final = 0.1  # strain above which a best cell is no help to anyone
+_MAX_ROWS: Final = 600  # pairs of them are compared at once
+_MAX_INDEX: Final = 2000  # of a lattice plane taken to be one
 _INDEX_RANGE: Final = 12  # primitive indices searched for vectors normal to the beam
-_MAX_DENOMINATOR: Final = 400
 
 
 def primitive_vectors(grain: Grain) -> Array:
@@ -46,11 +52,11 @@ def _integers(limit: int) -> NDArray[np.int64]:
 def zone_period(grain: Grain) -> float:
     """Return the shortest lattice period along the zone axis [Å]."""
     length = float(np.linalg.norm(np.array(grain.zone_axis) @ grain.crystal.cell))
-    indices = _indices(primitive_vectors(grain), np.array([0.0, 0.0, length]))
+    indices = lattice_indices(primitive_vectors(grain), np.array([0.0, 0.0, length]))
     return length / int(np.gcd.reduce(indices))
 
 
-def _indices(lattice: Array, vector: Array) -> NDArray[np.int64]:
+def lattice_indices(lattice: Array, vector: Array) -> NDArray[np.int64]:
     """Return the integers by which a lattice vector is made of the primitive ones."""
     found = np.linalg.solve(lattice.T, vector)
     nearest = np.rint(found)
@@ -76,9 +82,7 @@ def rows_near_x(grain: Grain, max_period: float, max_angle: float) -> Array:
     ConfigError
         If the lattice has no plane perpendicular to the beam.
     """
-    vectors = _integers(_INDEX_RANGE) @ primitive_vectors(grain)
-    flat = vectors[np.abs(vectors[:, 2]) < _TOLERANCE][:, :2]
-    pair = _shortest_pair(flat)
+    pair = _plane_across(primitive_vectors(grain))
     if pair is None:
         raise ConfigError(
             f"zone_axis {list(grain.zone_axis)} of {grain.crystal.name}: no lattice "
@@ -97,13 +101,49 @@ def rows_near_x(grain: Grain, max_period: float, max_angle: float) -> Array:
     return np.asarray(rows[keep][np.argsort(length[keep], kind="stable")])
 
 
+def _plane_across(lattice: Array) -> tuple[Array, Array] | None:
+    """Return two short vectors (x, y) that make the lattice plane normal to z."""
+    vectors = _integers(_INDEX_RANGE) @ lattice
+    pair = _shortest_pair(vectors[np.abs(vectors[:, 2]) < _TOLERANCE][:, :2])
+    # Of a plane of high indices so small a search sees nothing, or not every point.
+    tallest = np.abs(lattice[:, 2]).max()
+    ratios = [
+        Fraction(float(h)).limit_denominator(_MAX_INDEX)
+        for h in lattice[:, 2] / tallest
+    ]
+    if np.abs(lattice[:, 2] / tallest - np.array(ratios, float)).max() > 1e-10:
+        return pair
+    common = lcm(*[r.denominator for r in ratios])
+    normal = np.array([int(r * common) for r in ratios])
+    normal //= np.gcd.reduce(normal)
+    first, second = (kernel(normal) @ lattice)[:, :2]
+    if pair is not None and abs(_area(*pair)) < 1.001 * abs(_area(first, second)):
+        return pair
+    return _reduced(first, second)
+
+
+def _area(first: Array, second: Array) -> float:
+    return float(first[0] * second[1] - first[1] * second[0])
+
+
+def _reduced(first: Array, second: Array) -> tuple[Array, Array]:
+    """Return the shortest basis of a planar lattice (Gauss's reduction)."""
+    while True:
+        if first @ first > second @ second:
+            first, second = second, first
+        steps = round(float(first @ second) / float(first @ first))
+        if steps == 0:
+            return first, second
+        second = second - steps * first
+
+
 def _shortest_pair(vectors: Array) -> tuple[Array, Array] | None:
     lengths = np.linalg.norm(vectors, axis=1)
     order = np.argsort(lengths, kind="stable")
     ordered = vectors[order][lengths[order] > _TOLERANCE]
     for second in ordered[1:]:
         first = ordered[0]
-        if abs(first[0] * second[1] - first[1] * second[0]) > _TOLERANCE:
+        if abs(_area(first, second)) > _TOLERANCE:
             return first, second
     return None
 
@@ -211,7 +251,8 @@ def common_period(
     Raises
     ------
     ConfigError
-        If every period within `max_period` needs more strain than allowed.
+        If every period within `max_period` needs more strain than allowed; the message
+        names the one that needs least.
     """
     rows = [rows_near_x(g, max_period, max(max_strain, 1e-3)) for g in (upper, lower)]
     best: tuple[float, CommonPeriod] | None = None
@@ -222,111 +263,56 @@ def common_period(
             width = float(np.linalg.norm(a) + np.linalg.norm(b)) / 2
             period = CommonPeriod(width=width, upper=a, lower=b)
             turn = abs(np.deg2rad(period.turn_deg()))
-            if period.strain() > max_strain or turn > 2 * max_strain:
+            if period.strain() > ROUNDED * max_strain or turn > 2 * max_strain:
                 continue
-            # Misfit grows as strain times width; length costs atoms. One ångström of
-            # width counts as much as 0.1 % of misfit.
-            misfit = 2 * period.strain() + turn
-            exact = misfit < 1e-4
-            penalty = width * (1e-3 if not exact else 1e-6) + misfit
-            if best is None or penalty < best[0] - 1e-9:
-                best = (penalty, period)
+            price = penalty(width, 2 * period.strain() + turn)
+            if best is None or price < best[0] - 1e-9:
+                best = (price, period)
     if best is None:
         raise ConfigError(
             f"no common period up to {max_period:g} Å with a strain below "
             f"{100 * max_strain:g} %; allow more with cell.max_period [Å] or "
             "cell.max_strain, or check rotation_deg of both grains"
+            + _best_along(upper, lower, max_period)
         )
     return best[1]
 
 
-def plane_spacing(vectors: Array, width: float, depth: float) -> float:
-    """Return the spacing of lattice planes normal to y [Å].
-
-    Parameters
-    ----------
-    vectors : (3, 3) float array
-        Primitive lattice vectors.
-    width, depth : float
-        Lengths of two lattice vectors, along x and along z [Å].
-
-    Notes
-    -----
-    Volume of the primitive cell over area of the primitive cell of the plane. Both
-    lattice vectors being known in integers, so is how many points the plane has over
-    their rectangle: exact for the high indices of approximants too.
-    """
-    along, beam = (
-        _indices(vectors, np.array(v)) for v in ((width, 0.0, 0.0), (0.0, 0.0, depth))
-    )
-    n_points = int(np.gcd.reduce(np.cross(along, beam)))
-    return abs(float(np.linalg.det(vectors))) * n_points / (width * depth)
+def penalty(length: float, misfit: float) -> float:
+    """Return what a common period costs, by its length [Å] and relative misfit."""
+    # Misfit grows as strain times length; length costs atoms. One ångström counts as
+    # much as 0.1 % of misfit; what fits exactly comes before all that does not.
+    return length * (1e-3 if misfit >= 1e-4 else 1e-6) + misfit
 
 
-def in_plane_fractions(vectors: Array, width: float, depth: float) -> Array:
-    """Return (m, 2) fractions of the cell by which a lattice repeats in its plane.
-
-    The x and z components, over width and depth, in [0, 1), of lattice vectors with no
-    component along y.
-    """
-    reach = max(width, depth)
-    shortest = np.linalg.norm(vectors, axis=1).min()
-    limit = min(int(np.ceil(2 * reach / shortest)) + 2, 24)
-    points = _integers(limit) @ vectors
-    flat = points[np.abs(points[:, 1]) < _TOLERANCE]
-    fractions = flat[:, [0, 2]] / (width, depth)
-    fractions = fractions[np.all(np.abs(fractions) < 1.5, axis=1)]
-    wrapped = np.mod(fractions + 1e-5, 1.0) - 1e-5
-    return np.asarray(np.unique(np.round(wrapped, 6), axis=0))
-
-
-def generated_cell(fractions: Array, width: float, depth: float) -> Array:
-    """Return the basis of the planar lattice generated by fractions and whole cells.
-
-    Parameters
-    ----------
-    fractions : (m, 2) float array
-        Of the cell along x and z.
-    width, depth : float
-        Cell [Å].
-
-    Returns
-    -------
-    (2, 2) float array
-        Rows are basis vectors (x, z) [Å]; the second lies along z, so that only the
-        first moves columns in an image.
-    """
-    from fractions import Fraction
-
-    exact = [
-        [Fraction(float(f)).limit_denominator(_MAX_DENOMINATOR) for f in row]
-        for row in fractions
+def _best_along(upper: Grain, lower: Grain, max_period: float) -> str:
+    """Return what an error says of the period that needs least strain."""
+    rows = [
+        rows_near_x(g, max_period, _WORTH_NAMING)[:_MAX_ROWS] for g in (upper, lower)
     ]
-    n = lcm(*[f.denominator for row in exact for f in row], 1)
-    rows = [[int(f * n) for f in row] for row in exact] + [[n, 0], [0, n]]
-    return np.asarray(np.array(_hermite_rows(rows), float) / n * (width, depth))
+    if not (len(rows[0]) and len(rows[1])):
+        return ""
+    lengths = [np.hypot(*row.T) for row in rows]
+    angles = [np.arctan2(row[:, 1], row[:, 0]) for row in rows]
+    first, second = lengths[0][:, None], lengths[1][None]
+    stretch = np.abs(first - second) / (2 * np.minimum(first, second))
+    turn = np.abs(angles[0][:, None] - angles[1][None])
+    aside = np.maximum(np.abs(angles[0])[:, None], np.abs(angles[1])[None])
+    needed = np.maximum.reduce((stretch, turn / 2, aside))
+    i, j = np.unravel_index(int(np.argmin(np.round(needed, 6))), needed.shape)
+    if needed[i, j] > _WORTH_NAMING:
+        return ""
+    width = (lengths[0][i] + lengths[1][j]) / 2
+    return (
+        f"; the best is {width:.2f} Å with a strain of {100 * stretch[i, j]:.2f} % and "
+        f"{np.rad2deg(turn[i, j]):.2f} degrees of turn, which a cell.max_strain of "
+        f"{rounded_up(float(needed[i, j])):g} allows"
+    )
 
 
-def _hermite_rows(rows: list[list[int]]) -> list[list[int]]:
-    """Return two rows that generate the same integer lattice in the plane.
-
-    In Hermite form: the second has no first component, both diagonals are positive.
-    """
-    first = [0, 0]
-    rest: list[int] = []
-    for row in rows:
-        a, b = first, list(row)
-        while b[0]:
-            q = a[0] // b[0]
-            a, b = b, [a[0] - q * b[0], a[1] - q * b[1]]
-        first = a
-        rest.append(b[1])
-    second = 0
-    for value in rest:
-        second = gcd(second, value)
-    if first[0] < 0:
-        first = [-first[0], -first[1]]
-    return [[first[0], first[1] % second], [0, second]]
+def rounded_up(strain: float) -> float:
+    """Return a strain as a limit to four decimals that admits it."""
+    return float(np.ceil(strain * 1e4 + 1e-6) / 1e4)
 
 
 def exchanged(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,23 +1,27 @@
 """From a proposal to an unrelaxed bicrystal: the mutations by name.
 
-What each does stands in `autoloop.structure.assemble` and `autoloop.structure.edits`;
-here is what a policy needs to know of them: how many parents, which parameters.
+What each does stands in `autoloop.structure.assemble`, `autoloop.structure.edits` and
+`autoloop.structure.termination`; here is what a policy needs to know of them: how many
+parents, which parameters, whether they apply to an element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoloop.domain import Bicrystal, Candidate
 from autoloop.errors import SimulationError
 from autoloop.structure import edits
-from autoloop.structure.assemble import assemble, balanced
+from autoloop.structure.assemble import assemble, balanced, subset
+from autoloop.structure.edits import room_at
 from autoloop.structure.space import Dimension
 from autoloop.structure.template import BoundaryTemplate
+from autoloop.structure.termination import terminate
 
 Apply = Callable[
     [BoundaryTemplate, tuple[Bicrystal, ...], Mapping[str, Any], np.random.Generator],
@@ -40,11 +44,33 @@ class Mutation:
         Its parameters and what they may be; of `assemble` those of the search space.
     apply : callable
         From template, parents, parameters and random stream to a bicrystal.
+    logarithmic : frozenset of str
+        Parameters drawn evenly in their logarithm.
+    neutral : mapping
+        Parameters that together change nothing.
+    compound_only : bool
+        Whether it needs two species.
     """
 
     n_parents: int
     dimensions: tuple[Dimension, ...]
     apply: Apply
+    logarithmic: frozenset[str] = frozenset()
+    neutral: Mapping[str, Any] = field(default_factory=dict)
+    compound_only: bool = False
+
+    def draw(self, rng: np.random.Generator) -> dict[str, float | int]:
+        """Draw parameters from the whole of their ranges, none that change nothing."""
+        while True:
+            drawn = {d.name: self._drawn(d, rng.random()) for d in self.dimensions}
+            if not self.neutral or drawn != dict(self.neutral):
+                return drawn
+
+    def _drawn(self, d: Dimension, u: float) -> float | int:
+        if d.name not in self.logarithmic:
+            return d.from_unit(u)
+        value = float(d.low * (d.high / d.low) ** u)
+        return round(value) if d.kind == "integer" else min(value, d.high)
 
 
 def _real(name: str, low: float, high: float) -> Dimension:
@@ -73,6 +99,7 @@ def _unchanged(
     return parents[0]
 
 
+_SAME: Final = 1e-3  # [Å]: far below any edit, far above rounding
 _PLACE: Final = (_real("x", 0.0, 60.0), _real("y", -edits.CORE, edits.CORE))
 _KIND: Final = _integer("species", 0, 1)
 
@@ -89,30 +116,42 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     ),
     "terminate": Mutation(
         n_parents=1,
-        dimensions=(_integer("grain", 1, 2), _integer("planes", -1, 1)),
-        apply=_quiet(edits.terminate),
+        dimensions=(_integer("grain", 1, 2), _integer("add", 0, 1)),
+        apply=_quiet(terminate),
     ),
     "delete_overlap": Mutation(
         n_parents=1,
-        dimensions=(_real("overlap", 0.35, 1.1),),
+        # No relaxed pair is closer than 0.85 bonds, and from 1.1 on perfect crystal is
+        # taken to pieces.
+        dimensions=(_real("overlap", 0.85, 1.1),),
         apply=_quiet(edits.delete_overlap),
     ),
     "vacate": Mutation(
-        n_parents=1, dimensions=(_share("rank"),), apply=_quiet(edits.vacate)
+        n_parents=1,
+        # More at once: on the way to another planar density every step costs energy.
+        dimensions=(_share("rank"), _integer("count", 1, 4)),
+        apply=_quiet(edits.vacate),
     ),
     "insert": Mutation(
         n_parents=1, dimensions=(_share("rank"), _KIND), apply=_quiet(edits.insert)
     ),
     "swap": Mutation(
-        n_parents=1, dimensions=(_share("rank"),), apply=_quiet(edits.swap)
+        n_parents=1,
+        dimensions=(_share("rank"),),
+        apply=_quiet(edits.swap),
+        compound_only=True,
     ),
     "convert": Mutation(
-        n_parents=1, dimensions=(_share("rank"),), apply=_quiet(edits.convert)
+        n_parents=1,
+        dimensions=(_share("rank"),),
+        apply=_quiet(edits.convert),
+        compound_only=True,
     ),
     "replicate": Mutation(
         n_parents=1,
         dimensions=(_integer("repeat_x", 1, 2), _integer("repeat_z", 1, 2)),
         apply=_quiet(edits.replicate),
+        neutral={"repeat_x": 1, "repeat_z": 1},
     ),
     "merge": Mutation(
         n_parents=2,
@@ -129,6 +168,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
             _integer("steps", 200, 20000),
         ),
         apply=_quiet(_unchanged),
+        logarithmic=frozenset({"temperature_k", "steps"}),
     ),
     "add_column": Mutation(
         n_parents=1,
@@ -185,5 +225,50 @@ def build(
         )
     built = mutation.apply(template, candidate.parents, proposal.parameters, rng)
     if stoichiometric and len(template.stoichiometry) > 1:
-        built = balanced(built, template)
+        built = balanced(built, template, _edited(built, candidate.parents))
+    if "temperature_k" not in proposal.parameters:
+        for parent in candidate.parents:
+            _refuse_same(built, parent, proposal.mutation)
     return built
+
+
+def _edited(
+    built: Bicrystal, parents: tuple[Bicrystal, ...]
+) -> NDArray[np.bool_] | None:
+    """Return the atoms that an edit added or converted; None if it was none of these.
+
+    What mends the composition should not take back what the edit was about.
+    """
+    if len(parents) != 1 or not np.allclose(built.cell, parents[0].cell):
+        return None
+    n, n_before = len(built.numbers), len(parents[0].numbers)
+    if n > n_before:
+        return np.arange(n) >= n_before
+    if n == n_before:
+        return np.asarray(built.numbers != parents[0].numbers)
+    return None
+
+
+def _refuse_same(built: Bicrystal, parent: Bicrystal, mutation: str) -> None:
+    """Raise when a parent comes back: relaxed again it would teach nothing."""
+    if len(built.numbers) != len(parent.numbers):
+        return
+    if not np.allclose(built.cell, parent.cell):
+        return
+    for z in np.unique(parent.numbers):
+        here, there = (subset(b, b.numbers == z, b.positions) for b in (built, parent))
+        if len(here.numbers) != len(there.numbers):
+            return
+        if room_at(there, here.positions).max() > _SAME:
+            return
+    raise SimulationError(
+        f"unchanged: {mutation} with these parameters gives a parent again"
+    )
+
+
+def applicable(template: BoundaryTemplate) -> tuple[str, ...]:
+    """Return the names of the mutations that a boundary's species allow."""
+    compound = len(template.stoichiometry) > 1
+    return tuple(
+        name for name, m in MUTATIONS.items() if compound or not m.compound_only
+    )

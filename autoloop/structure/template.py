@@ -15,19 +15,18 @@ from numpy.typing import NDArray
 from autoloop.domain import Grain, GrainBoundary
 from autoloop.errors import ConfigError
 from autoloop.geometry import orientation
+from autoloop.structure.beam import common_depth
 from autoloop.structure.lattices import (
     CommonPeriod,
     common_period,
     equivalent,
     exchange_inverts,
     exchanged,
-    generated_cell,
-    in_plane_fractions,
-    plane_spacing,
     primitive_basis,
     primitive_vectors,
     zone_period,
 )
+from autoloop.structure.planes import generated_cell, in_plane_fractions, plane_spacing
 
 Array = NDArray[np.float64]
 
@@ -60,6 +59,8 @@ class GrainTemplate:
     reversed_numbers : (n,) int array
         Atomic numbers for the opposite polarity: the same sites, species exchanged.
         Equal to `numbers` where the polarity is known or the crystal has none.
+    strains : (float, float)
+        Stretch along the boundary and along the beam, each signed.
     """
 
     lattice: Array
@@ -69,6 +70,7 @@ class GrainTemplate:
     terminations: Array
     to_reference: Array
     reversed_numbers: NDArray[np.int64]
+    strains: tuple[float, float]
 
     @property
     def open_polarity(self) -> bool:
@@ -94,14 +96,15 @@ class BoundaryTemplate:
     free_thickness, block_thickness : float
         Of each grain: next to the boundary, and its far end [Å].
     strain : float
-        Larger of the two grains' strains along x.
+        Largest of both grains' strains, along the boundary and along the beam; each by
+        itself is in the grains.
     turn_deg : float
         Error of the misorientation that the common period makes [degrees].
     exact : bool
         Whether the period is the coincidence period, so that an image repeats with it.
     stoichiometry : tuple of (int, int)
         Atomic number and count of each species in a formula unit; of one element only
-        that.
+        that. Of two different crystals the species of both, the lower grain's first.
     """
 
     width: float
@@ -125,6 +128,7 @@ def build_template(
     cutoff: float,
     max_strain: float = 0.02,
     max_period: float = 60.0,
+    max_depth: float = 40.0,
     free_thickness: float = 13.0,
     open_polarity: tuple[bool, bool] = (False, False),
 ) -> BoundaryTemplate:
@@ -139,9 +143,11 @@ def build_template(
     cutoff : float
         Range of the potential [Å]; blocks are made thicker than twice this.
     max_strain : float
-        Largest strain of a grain.
+        Largest strain of a grain in either direction; both grains share it.
     max_period : float
         Longest cell along the boundary [Å].
+    max_depth : float
+        Deepest cell along the beam where the periods of the grains differ [Å].
     free_thickness : float
         Part of each grain that relaxes atom by atom [Å].
     open_polarity : (bool, bool)
@@ -162,12 +168,21 @@ def build_template(
     period = common_period(
         model.upper, model.lower, max_strain=max_strain, max_period=max_period
     )
-    depth = _common_depth(model, max_strain)
+    beam = common_depth(
+        model.upper, model.lower, max_strain=max_strain, max_depth=max_depth
+    )
+    depth = beam.depth
     upper, lower = (
-        _grain(grain, unstrained, row, period.width, depth, open_polarity=unknown)
-        for grain, unstrained, row, unknown in (
-            (model.upper, reference.upper, period.upper, open_polarity[0]),
-            (model.lower, reference.lower, period.lower, open_polarity[1]),
+        _grain(grain, unstrained, row, (period.width, depth), n, open_polarity=unknown)
+        for grain, unstrained, row, n, unknown in (
+            (
+                *(model.upper, reference.upper, period.upper),
+                *(beam.n_upper, open_polarity[0]),
+            ),
+            (
+                *(model.lower, reference.lower, period.lower),
+                *(beam.n_lower, open_polarity[1]),
+            ),
         )
     )
     repeats = np.vstack(
@@ -183,10 +198,10 @@ def build_template(
         bond_length=min(_bond_length(g) for g in (upper, lower)),
         free_thickness=free_thickness,
         block_thickness=2 * cutoff + spacing + 0.1,
-        strain=period.strain(),
+        strain=max(abs(strain) for g in (upper, lower) for strain in g.strains),
         turn_deg=period.turn_deg(),
         exact=_is_exact(period),
-        stoichiometry=_formula_unit(model.lower),
+        stoichiometry=_species(model),
     )
 
 
@@ -196,29 +211,21 @@ def _is_exact(period: CommonPeriod) -> bool:
     return bool(2 * period.strain() * period.width < 0.02 and drift < 0.02)
 
 
-def _common_depth(model: GrainBoundary, max_strain: float) -> float:
-    upper, lower = zone_period(model.upper), zone_period(model.lower)
-    for m in range(1, 9):
-        for n in range(1, 9):
-            a, b = m * upper, n * lower
-            if abs(a - b) / (a + b) <= max_strain:
-                return (a + b) / 2
-    raise ConfigError(
-        f"the periods of the grains along the beam, {upper:.3f} and {lower:.3f} Å, "
-        f"have no common multiple within a strain of {100 * max_strain:g} %"
-    )
-
-
 def _grain(
     grain: Grain,
     reference: Grain,
     row: Array,
-    width: float,
-    depth: float,
+    cell: tuple[float, float],
+    n_periods: int,
     *,
     open_polarity: bool,
 ) -> GrainTemplate:
-    deform = _deformation(row, zone_period(grain), width, depth)
+    width, depth = cell
+    stretch = (
+        width / float(np.linalg.norm(row)),
+        depth / (n_periods * zone_period(grain)),
+    )
+    deform = _deformation(row, stretch)
     lattice = primitive_vectors(grain) @ deform.T
     basis, numbers = primitive_basis(grain)
     basis = basis @ deform.T
@@ -234,18 +241,15 @@ def _grain(
         terminations=_distinct_heights(basis[:, 1], spacing),
         to_reference=_to_reference(grain, reference, deform),
         reversed_numbers=exchanged(numbers) if reverse else numbers,
+        strains=(stretch[0] - 1, stretch[1] - 1),
     )
 
 
-def _deformation(row: Array, period: float, width: float, depth: float) -> Array:
-    """Return what lays a row along x and fits row and period to the cell, (3, 3)."""
-    length = np.linalg.norm(row)
-    c, s = row / length
+def _deformation(row: Array, stretch: tuple[float, float]) -> Array:
+    """Return what lays a row along x, then stretches along x and z, (3, 3)."""
+    c, s = row / np.linalg.norm(row)
     turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    n_periods = round(depth / period)
-    return np.asarray(
-        np.diag([width / length, 1.0, depth / (period * n_periods)]) @ turn
-    )
+    return np.asarray(np.diag([stretch[0], 1.0, stretch[1]]) @ turn)
 
 
 def _to_reference(grain: Grain, reference: Grain, deform: Array) -> Array:
@@ -274,6 +278,12 @@ def _bond_length(grain: GrainTemplate) -> float:
     )
     lengths = np.linalg.norm(steps, axis=1)
     return float(lengths[lengths > 0.1].min())
+
+
+def _species(model: GrainBoundary) -> tuple[tuple[int, int], ...]:
+    lower, upper = _formula_unit(model.lower), _formula_unit(model.upper)
+    known = dict(lower)
+    return lower + tuple((z, n) for z, n in upper if z not in known)
 
 
 def _formula_unit(grain: Grain) -> tuple[tuple[int, int], ...]:

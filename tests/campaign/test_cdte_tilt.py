@@ -38,7 +38,7 @@ def test_a_short_run_aligns_both_grains_and_finds_low_energies(
     assert min(energies) < 0.75
     assert best.score is not None
     assert best.score.ssim_35 is not None
-    assert best.score.ssim_35 > 0.65  # a grain a dumbbell off: below 0.5
+    assert best.score.ssim_35 > 0.6
 
     target, placement = evaluator.context.target, place(evaluator, bicrystal)
     assert target is not None
@@ -46,8 +46,9 @@ def test_a_short_run_aligns_both_grains_and_finds_low_energies(
     assert evaluator.comparison is not None
     shape = target.measured.shape
     height = smooth_coordinates(target.reading, shape, target.offset_px)[0][..., 1]
-    for side in (height > 6.0, height < -6.0):
+    # The lower grain ties the candidate to the image: 0.90 as registered, 0.30 when it
+    # is moved by 0.8 Å. The upper one lies where the candidate puts it.
+    for side, least in ((height > 6.0, 0.5), (height < -6.0, 0.8)):
         region = side & evaluator.comparison.region
         together = np.corrcoef(target.measured[region], placement.simulated[region])
-        # A lattice misplaced by half a dumbbell (0.8 Å) correlates below 0.4.
-        assert together[0, 1] > 0.7
+        assert together[0, 1] > least

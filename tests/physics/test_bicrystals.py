@@ -1,17 +1,21 @@
 """Assembled bicrystals are two perfect crystals: density, bonds, a second builder.
 
-Nothing here is relaxed; away from the boundary every atom must have the neighbours that
+Little here is relaxed; away from the boundary every atom must have the neighbours that
 its crystal gives it, in elements and compounds, cubic or not, strained or not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.io import write
 from ase.lattice.cubic import FaceCenteredCubic
+from ase.spacegroup import crystal as spacegroup_crystal
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,7 +24,12 @@ from scipy.spatial import cKDTree
 from autoloop.domain import Bicrystal, Grain, GrainBoundary
 from autoloop.errors import ConfigError
 from autoloop.geometry import periodic_pairs, project_columns
-from autoloop.structure.assemble import assemble, assemble_space
+from autoloop.relax.bulk import cutoff, relaxed_crystal
+from autoloop.relax.energy import boundary_energy, make_energy_model
+from autoloop.relax.engine import LammpsRelaxer, RelaxSettings
+from autoloop.relax.potentials import find_potential
+from autoloop.structure.assemble import assemble, assemble_space, initial_gap
+from autoloop.structure.coincidence import coincidence_boundary
 from autoloop.structure.crystals import find_crystal
 from autoloop.structure.template import BoundaryTemplate, build_template
 
@@ -223,6 +232,177 @@ def test_density_of_any_tilt_boundary(
     )
     own = bicrystal.grains[pairs[:, 0]] == bicrystal.grains[pairs[:, 1]]
     assert not len(lengths[own])
+
+
+# --- twist, mixed and phase boundaries ----------------------------------------------
+
+TWISTS: dict[str, tuple[str, Indices, int, Indices]] = {
+    "Cu S5(001) twist": ("Cu", (0, 0, 1), 5, (0, 0, 1)),
+    "Cu S7(111) twist": ("Cu", (1, 1, 1), 7, (1, 1, 1)),
+    "W S3(110) twist": ("W", (1, 1, 0), 3, (1, 1, 0)),
+    "Si S5(001) twist": ("Si", (0, 0, 1), 5, (0, 0, 1)),
+    "CdTe S3(111) twin": ("CdTe", (1, -1, 0), 3, (1, 1, 1)),
+    "Cu S5(111) mixed": ("Cu", (0, 0, 1), 5, (1, 1, 1)),
+    "W S3(100) mixed": ("W", (1, 1, 1), 3, (1, 0, 0)),
+}
+SHELLS = {"Cu": (1.2, 12), "W": (1.08, 8), "Si": (1.3, 4), "CdTe": (1.3, 4)}
+
+
+@pytest.mark.parametrize("name", TWISTS)
+def test_grains_of_twist_and_mixed_boundaries_are_perfect(name: str) -> None:
+    symbol, axis, sigma, plane = TWISTS[name]
+    boundary = coincidence_boundary(find_crystal(symbol), axis, sigma, plane)
+    template = build_template(boundary, boundary, cutoff=4.0)
+    parameters = assemble_space(template).sample(np.random.default_rng(3))
+    bicrystal = assemble(template, parameters | {"overlap": NOTHING})
+    reach, expected = SHELLS[symbol]
+    radius = reach * template.bond_length
+    counts = neighbour_counts(bicrystal, radius)
+    y = bicrystal.positions[:, 1]
+    inside = (y > y.min() + radius) & (y < y.max() - radius)
+    inside &= np.abs(y - bicrystal.boundary_height) > 1.5 * radius
+    assert set(counts[inside]) == {expected}
+    assert set(bicrystal.grains[inside]) == {1, 2}
+    holds_its_volume(template, bicrystal)
+
+
+def holds_its_volume(template: BoundaryTemplate, bicrystal: Bicrystal) -> None:
+    """No atom lost or doubled at the faces of the cell, to one stack of planes."""
+    thickness = template.free_thickness + template.block_thickness
+    area = template.width * template.depth
+    for grain, source in ((1, template.upper), (2, template.lower)):
+        volume = abs(np.linalg.det(source.lattice)) / len(source.numbers)
+        assert np.sum(bicrystal.grains == grain) == pytest.approx(
+            area * thickness / volume, abs=area * source.spacing / volume + 1e-6
+        )
+
+
+def unbroken(template: BoundaryTemplate, parameters: dict[str, float]) -> bool:
+    """Whether every atom near the boundary has four unlike neighbours.
+
+    With the grains moved to one bond's length apart, from the mean distance of planes.
+    """
+    bicrystal = assemble(template, parameters | {"overlap": NOTHING})
+    positions = bicrystal.positions.copy()
+    upper = bicrystal.grains == 1
+    lift = template.bond_length - initial_gap(template)
+    positions[upper, 1] += lift
+    core = np.abs(positions[:, 1] - bicrystal.boundary_height) < 7.0
+    radius = 1.3 * template.bond_length
+    counts = neighbour_counts(replace(bicrystal, positions=positions), radius)
+    pairs, _ = periodic_pairs(positions, bicrystal.cell, radius)
+    like = bicrystal.numbers[pairs[:, 0]] == bicrystal.numbers[pairs[:, 1]]
+    return bool(np.all(counts[core] == 4) and not np.any(like & core[pairs].all(1)))
+
+
+@pytest.mark.parametrize(("angle", "exists"), [(None, True), (-70.53, False)])
+def test_the_coherent_twin_has_only_unlike_neighbours(
+    angle: float | None, exists: bool
+) -> None:
+    """The shuffle planes on top of each other; of the two twins only one allows it."""
+    axis, sigma, plane = TWISTS["CdTe S3(111) twin"][1:]
+    boundary = coincidence_boundary(
+        find_crystal("CdTe"), axis, sigma, plane, angle_deg=angle
+    )
+    template = build_template(boundary, boundary, cutoff=4.0)
+    found = [
+        unbroken(
+            template,
+            {
+                "shift_u": u / 6,
+                "shift_v": v / 6,
+                "upper_termination": above,
+                "lower_termination": below,
+            },
+        )
+        for u, v, above, below in product(range(6), range(6), range(2), range(2))
+    ]
+    assert any(found) is exists
+
+
+COPPER_FILE, TELLURIDE_FILE = "Cu_mishin1.eam.alloy", "CdTeZnSeHgS0.sw"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "potential", "axis", "sigma", "plane", "energy"),
+    [
+        # One boundary in two descriptions: a turn about [1-10], or about its normal.
+        # Published 0.022 J/m² (npj Comput. Mater. 2021), here to one more digit.
+        ("Cu", COPPER_FILE, (1, -1, 0), 3, (1, 1, 1), 0.0222),
+        ("Cu", COPPER_FILE, (1, 1, 1), 3, (1, 1, 1), 0.0222),
+        ("Cu", COPPER_FILE, (0, 0, 1), 5, (3, 1, 0), 0.9048),
+        # No atom of the coherent twin sees it within the range of this potential.
+        ("CdTe", TELLURIDE_FILE, (1, -1, 0), 3, (1, 1, 1), 0.0),
+        ("CdTe", TELLURIDE_FILE, (1, 1, 1), 3, (1, 1, 1), 0.0),
+    ],
+)
+def test_energies_of_coincidence_boundaries(
+    symbol: str,
+    potential: str,
+    axis: Indices,
+    sigma: int,
+    plane: Indices,
+    energy: float,
+) -> None:
+    crystal = find_crystal(symbol)
+    field = find_potential(potential, base=Path(), species=crystal.species)
+    crystal, _ = relaxed_crystal(field, crystal)
+    boundary = coincidence_boundary(crystal, axis, sigma, plane)
+    template = build_template(boundary, boundary, cutoff=cutoff(field))
+    model = make_energy_model(
+        field,
+        crystal,
+        crystal,
+        spacings=(template.upper.spacing, template.lower.spacing),
+        mu_fraction=0.5,
+    )
+    relaxer, rng = LammpsRelaxer(field, RelaxSettings()), np.random.default_rng(1)
+    space = assemble_space(template)
+    found = []
+    for _ in range(8):
+        start = assemble(template, space.sample(rng))
+        relaxed = relaxer.relax(start, np.random.default_rng(0))
+        found.append(boundary_energy(model, relaxed).energy_j_per_m2)
+    # The tolerance of the relaxation leaves 1e-4 J/m².
+    assert min(found) == pytest.approx(energy, abs=2e-4)
+
+
+@pytest.mark.parametrize("up", [(1, 0, 0), (1, 1, 0)])
+def test_a_phase_boundary_holds_both_crystals(up: Indices, tmp_path: Path) -> None:
+    """Ni on a tetragonal boride, Mo3B2 (P4/mbm), both seen along [001]."""
+    write(
+        tmp_path / "M3B2.cif",
+        spacegroup_crystal(
+            ["Mo", "Mo", "B"],
+            [(0, 0, 0), (0.174, 0.674, 0.5), (0.390, 0.890, 0)],
+            spacegroup=127,
+            cellpar=[6.00, 6.00, 3.15, 90, 90, 90],
+        ),
+    )
+    boundary = GrainBoundary(
+        upper=Grain(crystal=find_crystal("Ni"), zone_axis=(0, 0, 1), up=(1, 0, 0)),
+        lower=Grain(
+            crystal=find_crystal("M3B2.cif", base=tmp_path), zone_axis=(0, 0, 1), up=up
+        ),
+    )
+    template = build_template(boundary, boundary, cutoff=4.0, max_strain=0.0471)
+    parameters = assemble_space(template).sample(np.random.default_rng(5))
+    bicrystal = assemble(template, parameters | {"overlap": NOTHING})
+    holds_its_volume(template, bicrystal)
+    assert set(bicrystal.numbers[bicrystal.grains == 1]) == {28}
+    # Away from the edges of its slab the boride keeps its formula.
+    below = bicrystal.boundary_height - bicrystal.positions[:, 1]
+    stack = template.lower.spacing
+    inner = (bicrystal.grains == 2) & (below > 1.0) & (below < 1.0 + 4 * stack)
+    counts = [np.sum(bicrystal.numbers[inner] == z) for z in (42, 5)]
+    assert counts[0] * 2 == counts[1] * 3 > 0
+    # Nickel everywhere in its crystal has twelve neighbours within 1.2 bonds.
+    radius = 1.2 * 3.524 / np.sqrt(2)
+    pairs, _ = periodic_pairs(bicrystal.positions, bicrystal.cell, radius)
+    held = np.bincount(pairs.ravel(), minlength=len(bicrystal.numbers))
+    y = bicrystal.positions[:, 1]
+    deep = (y > bicrystal.boundary_height + 2 * radius) & (y < y.max() - radius)
+    assert set(held[deep]) == {12}
 
 
 @pytest.mark.parametrize("name", ["Cu S5(310)", "Si S9(221)", "CdTe 7.2", "Mg <0001>"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from fractions import Fraction
 from math import gcd
 
@@ -15,18 +16,18 @@ from numpy.typing import NDArray
 from autoloop.domain import Grain
 from autoloop.errors import ConfigError
 from autoloop.geometry import orientation
+from autoloop.structure.beam import common_depth
 from autoloop.structure.crystals import crystal_names, find_crystal
 from autoloop.structure.lattices import (
     bulk_atoms,
     common_period,
     equivalent,
-    generated_cell,
-    in_plane_fractions,
-    plane_spacing,
     primitive_basis,
     primitive_vectors,
+    rows_near_x,
     zone_period,
 )
+from autoloop.structure.planes import generated_cell, in_plane_fractions, plane_spacing
 
 Array = NDArray[np.float64]
 Indices = tuple[int, int, int]
@@ -187,6 +188,70 @@ def test_limits_of_a_period_are_kept() -> None:
     assert tight.width <= 120
 
 
+def test_a_refusal_names_what_would_do() -> None:
+    """The limit that it offers is enough, and no larger than it needs to be."""
+    upper = grain("CdTe", (1, 1, 0), (-1, 1, 0), 8.15)
+    lower = grain("CdTe", (1, 1, 0), (0, 0, 1))
+    with pytest.raises(ConfigError, match=r"best is 32\.41 Å .* 1\.01 % ") as refusal:
+        common_period(upper, lower, max_strain=0.009, max_period=60)
+    offered = re.search(r"cell\.max_strain of ([\d.]+) allows", str(refusal.value))
+    assert offered is not None
+    limit = float(offered[1])
+    period = common_period(upper, lower, max_strain=limit, max_period=60)
+    assert period.width == pytest.approx(32.408, abs=1e-3)
+    assert limit - 1e-4 <= period.strain() <= limit
+    # What is printed as 1.01 % passes a limit of 1.01 %.
+    assert common_period(upper, lower, max_strain=0.0101, max_period=60).strain() > 0.01
+    # Of a turn that no cell has there is nothing to offer.
+    lonely = grain("CdTe", (1, 1, 0), (-1, 1, 0), 25.0)
+    with pytest.raises(ConfigError) as bare:
+        common_period(lonely, lower, max_strain=0.001, max_period=8)
+    assert "the best" not in str(bare.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    names=st.tuples(*[st.sampled_from(["Cu", "W", "CdTe", "Mg", "GaN"])] * 2),
+    zones=st.tuples(*[st.sampled_from([(0, 0, 1), (1, 0, 0), (1, 1, 0)])] * 2),
+    max_strain=st.sampled_from([0.001, 0.01, 0.05]),
+)
+def test_the_depth_is_the_best_of_brute_force(
+    names: tuple[str, str], zones: tuple[Indices, Indices], max_strain: float
+) -> None:
+    pair = [
+        grain(name, zone, (0, 0, 1) if zone[2] == 0 else (1, 0, 0))
+        for name, zone in zip(names, zones, strict=True)
+    ]
+    periods = [zone_period(g) for g in pair]
+    least = min(
+        max(
+            abs((m * periods[0] + n * periods[1]) / (2 * k * p) - 1)
+            for k, p in zip((m, n), periods, strict=True)
+        )
+        for m in range(1, int(40 / periods[0]) + 1)
+        for n in range(1, int(80 / periods[1]) + 1)
+    )
+    if least > 1.005 * max_strain:
+        with pytest.raises(ConfigError, match=f"with {100 * least:.2f} %"):
+            common_depth(*pair, max_strain=max_strain, max_depth=40)
+        return
+    found = common_depth(*pair, max_strain=max_strain, max_depth=40)
+    for n, period, strain in zip(
+        (found.n_upper, found.n_lower), periods, found.strains, strict=True
+    ):
+        assert n * period * (1 + strain) == pytest.approx(found.depth)
+        assert abs(strain) <= max_strain * 1.005
+    # Both share it: one is stretched, the other pressed, alike to second order.
+    assert sum(found.strains) == pytest.approx(0, abs=2 * max_strain**2)
+    # Nothing shallower fits better.
+    largest = max(map(abs, found.strains))
+    for m in range(1, found.n_upper):
+        n = max(1, round(m * periods[0] / periods[1]))
+        mean = (m * periods[0] + n * periods[1]) / 2
+        worst = max(abs(mean / (m * periods[0]) - 1), abs(mean / (n * periods[1]) - 1))
+        assert worst > largest - 1e-9
+
+
 @pytest.mark.parametrize(
     ("name", "zone"), [("Mg", (1, 0, 1)), ("GaN", (1, 1, 1))], ids=str
 )
@@ -196,6 +261,16 @@ def test_a_zone_without_a_plane_normal_to_it_is_an_error_of_the_user(
     pair = [grain(name, zone, (0, 1, 0), turn) for turn in (5.0, -5.0)]
     with pytest.raises(ConfigError, match=r"zone_axis \[1, .*no lattice plane"):
         common_period(*pair, max_strain=0.02, max_period=60)
+
+
+@pytest.mark.parametrize("zone", [(52, 5, -105), (17, -23, 29)])
+def test_a_plane_across_high_indices_is_found(zone: Indices) -> None:
+    """Every row there is, counted by the area of the plane's own cell."""
+    g = grain("SrTiO3", zone, (1, 0, 0))
+    rows = rows_near_x(g, 400.0, np.pi)
+    areas = np.abs(rows[:, None, 0] * rows[:, 1] - rows[:, None, 1] * rows[:, 0])
+    smallest = areas[areas > 1e-3].min()
+    assert smallest == pytest.approx(3.905**2 * np.linalg.norm(zone))
 
 
 # --- repeats in the plane -----------------------------------------------------------

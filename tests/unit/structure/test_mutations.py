@@ -7,7 +7,7 @@ import pytest
 
 from autoloop.domain import Candidate, Grain, GrainBoundary, Proposal
 from autoloop.errors import SimulationError
-from autoloop.structure.assemble import assemble, species_excess
+from autoloop.structure.assemble import assemble, assemble_space, species_excess
 from autoloop.structure.crystals import find_crystal
 from autoloop.structure.mutations import MUTATIONS, build
 from autoloop.structure.template import BoundaryTemplate, build_template
@@ -55,3 +55,52 @@ def test_an_unknown_mutation_fails_that_candidate(template: BoundaryTemplate) ->
             np.random.default_rng(0),
             stoichiometric=False,
         )
+
+
+@pytest.mark.parametrize("name", [n for n in MUTATIONS if n != "assemble"])
+def test_parameters_are_drawn_from_their_ranges(name: str) -> None:
+    mutation, rng = MUTATIONS[name], np.random.default_rng(5)
+    for _ in range(200):
+        drawn = mutation.draw(rng)
+        assert set(drawn) == {d.name for d in mutation.dimensions}
+        assert all(d.contains(drawn[d.name]) for d in mutation.dimensions)
+        assert not mutation.neutral or drawn != mutation.neutral
+
+
+def test_lengths_of_annealing_are_drawn_by_their_logarithm() -> None:
+    rng = np.random.default_rng(5)
+    steps = [MUTATIONS["anneal"].draw(rng)["steps"] for _ in range(2000)]
+    # half of them below the geometric mean of 200 and 20000; 3 standard errors: 0.034
+    assert np.mean(np.array(steps) < 2000) == pytest.approx(0.5, abs=0.034)
+
+
+def test_assemble_repeats_the_cell_and_thins_the_plane(
+    template: BoundaryTemplate,
+) -> None:
+    plain = assemble(template, PARAMETERS)
+    large = assemble(template, {**PARAMETERS, "repeat_x": 2, "repeat_z": 3})
+    assert large.area == pytest.approx(6 * plain.area)
+    assert len(large.numbers) == 6 * len(plain.numbers)
+    changed = {"repeat_z": 2, "missing_0": 2, "missing_1": 1}
+    thin = assemble(template, {**PARAMETERS, **changed})
+    for species, missing in zip(template.stoichiometry, (2, 1), strict=True):
+        z = species[0]
+        assert np.sum(thin.numbers == z) == 2 * np.sum(plain.numbers == z) - missing
+    for region in (1, 2):
+        n = np.sum(plain.regions == region)
+        assert np.sum(thin.regions == region) == 2 * n
+
+
+def test_repetition_and_density_are_dimensions_on_request(
+    template: BoundaryTemplate,
+) -> None:
+    plain = {d.name for d in assemble_space(template).dimensions}
+    wide = assemble_space(template, max_repeat=(1, 2), max_missing=3)
+    assert {d.name for d in wide.dimensions} - plain == {
+        "repeat_z",
+        "missing_0",
+        "missing_1",
+    }
+    vector = wide.sample(np.random.default_rng(0))
+    assert wide.contains(vector)
+    assemble(template, vector)

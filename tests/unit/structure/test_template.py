@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from ase.spacegroup import crystal as spacegroup_crystal
 
 from autoloop.domain import Crystal, Grain, GrainBoundary
 from autoloop.errors import ConfigError
@@ -185,6 +186,109 @@ def test_two_zone_axes_share_a_depth_or_are_refused() -> None:
     lattice_holds(template)
     with pytest.raises(ConfigError, match=r"no common multiple within .* 0\.1 %"):
         built(model, max_strain=0.001)
+
+
+@pytest.fixture
+def boride(tmp_path: Path) -> Crystal:
+    """Mo3B2 as the metal boride M3B2 (structure type of U3Si2, P4/mbm)."""
+    atoms = spacegroup_crystal(
+        ["Mo", "Mo", "B"],
+        [(0, 0, 0), (0.174, 0.674, 0.5), (0.390, 0.890, 0)],
+        spacegroup=127,
+        cellpar=[6.00, 6.00, 3.15, 90, 90, 90],
+    )
+    write(tmp_path / "M3B2.cif", atoms)
+    return find_crystal("M3B2.cif", base=tmp_path)
+
+
+def test_two_crystals_share_strain_in_both_directions(boride: Crystal) -> None:
+    """Ni [001] on M3B2 [001], which a published fit could strain by 4.71 %."""
+    assert [int(np.sum(boride.numbers == z)) for z in (42, 5)] == [6, 4]
+    nickel = find_crystal("Ni")
+    for up in ((1, 0, 0), (1, 1, 0)):
+        model = GrainBoundary(
+            upper=Grain(crystal=nickel, zone_axis=(0, 0, 1), up=(1, 0, 0)),
+            lower=Grain(crystal=boride, zone_axis=(0, 0, 1), up=up),
+        )
+        template = built(model, max_strain=0.0471)
+        assert template.strain <= 0.0471
+        lattice_holds(template)
+        # What each grain is said to be strained by is what its lattice shows.
+        for grain, source in (
+            (template.upper, model.upper),
+            (template.lower, model.lower),
+        ):
+            gained = np.linalg.det(grain.lattice) / np.linalg.det(
+                primitive_vectors(source)
+            )
+            along, beam = grain.strains
+            assert abs(gained) == pytest.approx((1 + along) * (1 + beam))
+        assert template.strain == max(
+            abs(s) for g in (template.upper, template.lower) for s in g.strains
+        )
+        assert template.stoichiometry == ((42, 3), (5, 2), (28, 1))
+    on_cube = built(
+        GrainBoundary(upper=model.upper, lower=replace(model.lower, up=(1, 0, 0))),
+        max_strain=0.0471,
+    )
+    # Five cells on three along the boundary, eight on nine along the beam.
+    assert on_cube.width == pytest.approx((5 * 3.524 + 3 * 6.00) / 2)
+    assert on_cube.depth == pytest.approx((8 * 3.524 + 9 * 3.15) / 2)
+    assert on_cube.strain == pytest.approx(0.0108, abs=1e-4)
+    assert on_cube.upper.strains[1] == pytest.approx(0.0028, abs=1e-4)
+    shallow = built(
+        GrainBoundary(upper=model.upper, lower=replace(model.lower, up=(1, 0, 0))),
+        max_strain=0.0471,
+        max_depth=20.0,
+    )
+    assert shallow.depth == pytest.approx((5 * 3.524 + 6 * 3.15) / 2)
+    assert 0.036 < shallow.strain <= 0.0471
+
+
+def test_two_crystals_that_do_not_fit_are_refused(boride: Crystal) -> None:
+    model = GrainBoundary(
+        upper=Grain(crystal=find_crystal("Ni"), zone_axis=(0, 0, 1), up=(1, 0, 0)),
+        lower=Grain(crystal=boride, zone_axis=(0, 0, 1), up=(1, 0, 0)),
+    )
+    with pytest.raises(ConfigError, match=r"best is 59\.9. Å with a strain of 0\.08 %"):
+        built(model, max_strain=0.0005)
+    with pytest.raises(ConfigError, match=r"best up to 40 Å is 8 on 9, 28\.27 Å with"):
+        built(model, max_strain=0.002)
+
+
+@pytest.mark.parametrize("turn", [8.05, 8.15, 8.26])
+def test_the_83_degree_boundary_of_cdte(turn: float) -> None:
+    """A published bicrystal of it strains 1.01 %."""
+    model = boundary(CDTE, (1, 1, 0), (-1, 1, 0), (0, 0, 1), turn)
+    template = built(model, max_strain=0.0101)
+    assert template.width == pytest.approx(32.408, abs=1e-3)
+    assert round(100 * template.strain, 2) <= 1.01
+    # Five cube edges and one diagonal step meet seven diagonals: tan = 1/(5 sqrt 2).
+    exact = np.degrees(np.arctan(1 / np.sqrt(50)))
+    assert template.turn_deg == pytest.approx(turn - exact, abs=1e-6)
+    lattice_holds(template)
+
+
+def test_the_twin_of_cdte_has_no_strain() -> None:
+    model = GrainBoundary(
+        upper=Grain(crystal=CDTE, zone_axis=(1, -1, 0), up=(1, 1, 1)),
+        lower=Grain(crystal=CDTE, zone_axis=(-1, 1, 0), up=(1, 1, 1)),
+    )
+    template = built(model, max_strain=1e-6)
+    assert template.exact
+    assert template.width == pytest.approx(6.482 * np.sqrt(1.5))
+    assert template.depth == pytest.approx(6.482 * np.sqrt(0.5))
+    assert template.strain < 1e-12
+
+
+@pytest.mark.parametrize("up", [(0, 0, 1), (1, -1, 0), (1, -1, 2)])
+def test_silicon_tilted_by_10_degrees(up: Indices) -> None:
+    """A published bicrystal of <110> on <110> strains 1.00 %."""
+    silicon = boundary(find_crystal("Si"), (1, 1, 0), up, up, 10.0)
+    template = built(silicon, max_strain=0.01)
+    assert template.strain <= 0.0100
+    assert abs(template.turn_deg) < 0.03
+    lattice_holds(template)
 
 
 def test_planes_of_high_indices_are_taken_together_in_whole_numbers() -> None:
