@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from autoloop.domain import Bicrystal, ColumnResiduals, Columns, Reading, Score
 from autoloop.geometry import Frame, project_columns
 from autoloop.imaging.convolution import ColumnImager
-from autoloop.imaging.fit import ImagingParameters, apply
+from autoloop.imaging.fit import ImagingParameters, intensity_maps
 from autoloop.imaging.probe import Microscope, z_exponent
 from autoloop.scoring.emd import capped_emd, merge_close
 from autoloop.scoring.registration import Registration, register, subpixel_shift
 from autoloop.scoring.residuals import column_residuals
-from autoloop.scoring.similarity import intensity_range, mse, ssim
+from autoloop.scoring.similarity import FIXED_WINDOWS, intensity_range, mse, ssim
 from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]
@@ -43,8 +43,6 @@ limit, two standard deviations of a Gaussian, is 0.85 of its full width at half 
 """
 HEIGHT_RANGE: Final = 3.5
 """How far the boundary of a candidate may lie from the line as read [Å]."""
-WIDEST_WINDOW: Final = 35
-"""Window of `ssim_35` [pixels]."""
 _SEAM: Final = 1.0  # [Å]: left out at either end of a period that does not repeat
 
 
@@ -172,14 +170,15 @@ class Comparison:
         # From the model's (x, y) [Å] to pixels, for each grain.
         self._upper = maps[0] @ template.upper.to_reference
         self._lower = maps[1] @ template.lower.to_reference
-        plain, self._smooth = smooth_coordinates(
+        plain, smooth = smooth_coordinates(
             target.reading, target.measured.shape, target.offset_px
         )
+        self._gain, self._background = intensity_maps(target.imaging, smooth)
         self._centre = self._frame.to_boundary(self._centre_px()[None])[0]
         self.region = self._inside(plain, target.extent)
         self.band = self._inside(plain, BAND)
         # Only what is compared is simulated, with room for the widest SSIM window.
-        self._view = _bounding_box(self.region, margin=WIDEST_WINDOW // 2)
+        self._view = _bounding_box(self.region, margin=max(FIXED_WINDOWS) // 2)
         self._imager = self._make_imager(self._view)
         self._lower_bulk = (self.region & (plain[..., 1] < -BLEND))[self._view]
         seen = self._frame.to_boundary(target.columns.positions)
@@ -208,10 +207,11 @@ class Comparison:
         with_intensity = capped_emd(self._measured, own, *edges, intensity=True)
         span = intensity_range(measured, region)
         window, band = self._target.window, self.band[self._view]
+        narrow, wide = FIXED_WINDOWS
         score = Score(
             ssim=ssim(measured, simulated, window, band, span),
-            ssim_7=ssim(measured, simulated, 7, region, span),
-            ssim_35=ssim(measured, simulated, WIDEST_WINDOW, region, span),
+            ssim_7=ssim(measured, simulated, narrow, region, span),
+            ssim_35=ssim(measured, simulated, wide, region, span),
             emd_angstrom_per_column=plain.value,
             emd_intensity=with_intensity.value,
             mse=mse(measured, simulated, region),
@@ -359,7 +359,7 @@ class Comparison:
             positions=placed.reshape(-1, 2),
             intensities=np.tile(self._weights(bicrystal), len(placed)),
         )
-        return apply(self._target.imaging, imager.image(columns), self._smooth[view])
+        return self._gain[view] * imager.image(columns) + self._background[view]
 
     def _weights(self, bicrystal: Bicrystal) -> Array:
         """Scattering power of each atom, per ångström of depth."""

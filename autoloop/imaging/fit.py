@@ -135,8 +135,19 @@ def apply(parameters: ImagingParameters, simulated: Array, coordinates: Array) -
 
     `simulated` must come from an imager with the blur of `parameters`.
     """
+    gain, background = intensity_maps(parameters, coordinates)
+    return gain * simulated + background
+
+
+def intensity_maps(
+    parameters: ImagingParameters, coordinates: Array
+) -> tuple[Array, Array]:
+    """Return gain and background (n_y, n_x) at the pixels with these coordinates.
+
+    For those who apply one fit to many simulations.
+    """
     plane = _plane(coordinates)
-    return (plane @ parameters.gain) * simulated + plane @ parameters.background
+    return plane @ parameters.gain, plane @ parameters.background
 
 
 def _plane(coordinates: Array) -> Array:

@@ -128,7 +128,7 @@ def overlay_figure(path: Path, view: View, *, title: str = "") -> None:
             _show(axis, values, limits, f"{letter}   {label}")
             _mark_boundary(axis, view)
         axes[2].contour(window, levels=[0.5], colors=[_MARK], linewidths=0.6)
-        _scale_bar(axes[0], view.mask.shape, view.measured.pixel_size)
+        scale_bar(axes[0], view.mask.shape, view.measured.pixel_size)
         _draw_columns(axes[3], view)
         figure.savefig(path, format="png", dpi="figure")
 
@@ -233,8 +233,18 @@ def _boundary_ends(view: View) -> NDArray[np.float64] | None:
     return np.array([point + low * direction, point + high * direction])
 
 
-def _scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
-    """Draw a bar of a round length, about a fifth of the picture's width."""
+def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
+    """Draw a bar of a round length, about a fifth of the picture's width.
+
+    Parameters
+    ----------
+    axis : Axes
+        Shows an image, one unit a pixel; already in its place on the page.
+    shape : (int, int)
+        Rows and columns of the image.
+    pixel_size : float
+        [Å].
+    """
     from matplotlib.patches import Rectangle
 
     length = _round_length(0.2 * shape[1] * pixel_size)
@@ -245,13 +255,13 @@ def _scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
     ground = Rectangle(
         (left - 4 * point, bottom - 15 * point), bar + 8 * point, 19 * point
     )
-    ground.set(facecolor="black", alpha=0.55, linewidth=0)
+    ground.set(facecolor="black", alpha=0.55, linewidth=0, zorder=4)
     axis.add_patch(ground)
-    axis.add_patch(
-        Rectangle((left, bottom - 2 * point), bar, 2 * point, facecolor="white")
-    )
+    white = Rectangle((left, bottom - 2 * point), bar, 2 * point)
+    white.set(facecolor="white", linewidth=0, zorder=5)
+    axis.add_patch(white)
     middle = (left + bar / 2, bottom - 4 * point)
-    axis.text(*middle, label, color="white", ha="center", va="bottom")
+    axis.text(*middle, label, color="white", ha="center", va="bottom", zorder=5)
 
 
 def _width_in_points(axis: Axes) -> float:

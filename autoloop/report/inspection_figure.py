@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autoloop.geometry import Frame
 from autoloop.preparation.inspection import Inspection, predicted_columns
+from autoloop.report.figures import scale_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def inspection_figure(path: Path, found: Inspection) -> None:
         size = _marker_size(axes[0], found)
         _draw_lattices(axes[0], found, size)
         _draw_motifs(axes[1], found, size)
-        _scale_bar(axes[0], found)
+        scale_bar(axes[0], found.micrograph.image.values.shape, found.pixel_size)
         if n_entries:
             _legend(figure, axes[1], foot)
         figure.text(
@@ -268,39 +269,6 @@ def _look(region: int, site: int, name: str) -> _Look:
     if name.endswith("irregular"):
         return _Look(marker=marker, face="none", edge=colours[0])
     return _Look(marker=marker, face=colours[number % len(colours)], edge="black")
-
-
-def _scale_bar(axis: Axes, found: Inspection) -> None:
-    """Draw a bar of a round length, a sixth of the picture's width or so."""
-    n_y, n_x = found.micrograph.image.values.shape
-    wanted = n_x * found.pixel_size / 6.0  # [Å]
-    lengths = [5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]
-    length = min(lengths, key=lambda value: abs(np.log(value / wanted)))
-    inch = _pixels_per_inch(axis, found)
-    end = length / found.pixel_size
-    x, y = 0.12 * inch, n_y - 0.13 * inch
-    axis.fill_between(
-        [x - 0.05 * inch, x + end + 0.05 * inch],
-        y - 0.17 * inch,
-        y + 0.07 * inch,
-        color="black",
-        alpha=0.7,
-        linewidth=0,
-        zorder=4,
-    )
-    axis.plot(
-        [x, x + end], [y, y], color="white", lw=2.0, solid_capstyle="butt", zorder=5
-    )
-    axis.text(
-        x + end / 2,
-        y - 0.04 * inch,
-        f"{length / 10:g} nm",
-        color="white",
-        ha="center",
-        va="bottom",
-        fontsize=6.5,
-        zorder=5,
-    )
 
 
 def _legend(figure: Figure, axis: Axes, foot: float) -> None:
