@@ -22,6 +22,7 @@ from autoloop.errors import ConfigError, JournalError
 from autoloop.journal import Journal
 from autoloop.protocols import Event, Executor, Listener, Outcome, Policy
 from autoloop.records import pack
+from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 
 HOPELESS: Final = 50
@@ -61,6 +62,8 @@ class Controller:
         Budget; counts positions in the run, duplicates and failures among them.
     wall_time_s : float, optional
         Time after which `run` ends, counted from its call [s].
+    stopping : StoppingRule, optional
+        When to end before the budget is used up.
     listeners : sequence of callable
         Each is told every `Event`.
     """
@@ -78,6 +81,7 @@ class Controller:
         lag: int,
         n_evaluations: int,
         wall_time_s: float | None = None,
+        stopping: StoppingRule | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         if batch < 1 or lag < 0 or n_evaluations < 1:
@@ -95,6 +99,7 @@ class Controller:
         self._lag = lag
         self._n_evaluations = n_evaluations
         self._wall_time_s = wall_time_s
+        self._stopping = stopping
         self._listeners = listeners
         self._details = functools.lru_cache(maxsize=64)(journal.details)
         self._proposals = journal.proposals()
@@ -114,8 +119,8 @@ class Controller:
         Returns
         -------
         str
-            ``budget``, ``wall_time``, ``all_failed`` or ``interrupted`` (by Ctrl-C;
-            the journal is intact and the run can be resumed).
+            ``budget``, ``wall_time``, ``all_failed``, ``interrupted`` (by Ctrl-C; the
+            journal is intact and the run can be resumed), or that of the stopping rule.
         """
         if self._wall_time_s is not None:
             self._deadline = time.monotonic() + self._wall_time_s
@@ -124,6 +129,7 @@ class Controller:
         try:
             for cycle in range(n_cycles):
                 self._wait_through(cycle - 1 - self._lag)
+                self._check_stopping(cycle)
                 proposals = self._propose(cycle)
                 self._start(cycle, proposals)
             self._wait_through(n_cycles - 1)
@@ -216,6 +222,15 @@ class Controller:
         ]
         if all(e is not None and e.cost is None for e in first):
             raise _End("all_failed")
+
+    def _check_stopping(self, cycle: int) -> None:
+        """End before a cycle if the rule says so, with all that was begun."""
+        if self._stopping is None:
+            return
+        reason = self._stopping.reason(self._archive(cycle), self._batch)
+        if reason is not None:
+            self._wait_through(cycle - 1)
+            raise _End(reason)
 
     def _checked(self, answer: object, archive: Archive) -> tuple[Proposal, ...]:
         """Return the proposals as the journal will give them back, or refuse them."""

@@ -20,6 +20,7 @@ from autoloop.execution.local import LocalExecutor
 from autoloop.journal import Journal
 from autoloop.protocols import Event, Executor, Outcome, Policy
 from autoloop.records import pack
+from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 from autoloop.testing import engines
 from autoloop.testing.engines import ToyContext, ToySearch, toy_space
@@ -329,3 +330,19 @@ def test_another_batch_size_is_refused(run) -> None:
     run(n_evaluations=4)
     with pytest.raises(JournalError, match="another batch size than 5"):
         run(n_evaluations=10, batch=5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_run_ends_when_nothing_improves(
+    run: Callable[..., tuple[str, list[Evaluation]]], reverse: bool
+) -> None:
+    rule = StoppingRule(patience=12)
+    options = {"n_evaluations": 400, "stopping": rule}
+    reason, found = run("whole", executor=InProcess(reverse=reverse), **options)
+    assert reason == "no_improvement"
+    assert 12 < len(found) < 400
+    # whole cycles, and the one that was under way when the rule was asked
+    assert rule.reason(Archive(e for e in found if e.cycle < found[-1].cycle), 4)
+    # cut and resumed it ends at the same place
+    run("cut", n_evaluations=len(found) - 9)
+    assert run("cut", **options)[1] == found
