@@ -33,7 +33,7 @@ from autoloop.preparation import Prepared, prepare
 from autoloop.protocols import Event
 from autoloop.report.best import write_best
 from autoloop.report.events import event_log, log_listener
-from autoloop.report.finalists import finalists
+from autoloop.report.finalists import finalists, mu_diagram
 from autoloop.report.live import Progress, show_progress
 from autoloop.report.status import JOURNAL_NAME, journal_path
 from autoloop.structure.space import SearchSpace
@@ -221,7 +221,9 @@ def _see_through(
         )
         reason = controller.run()
         progress.stage("writing best/")
-        write_best(folder, finalists(journal, load_context(record), N_FINALISTS))
+        evaluator = load_context(record)
+        found = finalists(journal, evaluator, N_FINALISTS)
+        write_best(folder, found, mu_diagram(journal, evaluator, found))
     journal.put_meta("state", _STATE.get(reason, "finished"))
     return reason
 

@@ -12,7 +12,7 @@ position in the run, never from history.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -334,12 +334,16 @@ class Proposal:
         JSON values only; they and the parents determine the candidate.
     reason : str
         One sentence for people; takes no part in comparisons.
+    policy : str
+        Member of a policy of policies that made it, or nothing; takes no part in
+        comparisons.
     """
 
     parents: tuple[str, ...]
     mutation: str
     parameters: Mapping[str, Any]
     reason: str = field(default="", compare=False)
+    policy: str = field(default="", compare=False)
 
     def key(self) -> str:
         """Return the canonical text by which repeats are recognised."""
@@ -456,6 +460,8 @@ class Evaluation:
         Equal for equal relaxed structures, to rounding; empty without one.
     work : int
         Force evaluations times atoms that it took.
+    flags : tuple of str
+        What is odd about the relaxed structure but no failure (see `Relaxation`).
     """
 
     id: str
@@ -468,6 +474,7 @@ class Evaluation:
     duplicate_of: str | None = None
     fingerprint: str = ""
     work: int = 0
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         outcomes = (self.cost, self.failure, self.duplicate_of)
@@ -478,6 +485,17 @@ class Evaluation:
             )
         if self.cost is not None and not np.isfinite(self.cost):
             raise ValueError(f"evaluation {self.id}: cost {self.cost} is not finite")
+
+
+def flag_names(flags: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of flags, each once, without what they say in detail.
+
+    Examples
+    --------
+    >>> flag_names(["wrong_species: 2 Te-Te contacts, the shortest 2.91 Å"])
+    ('wrong_species',)
+    """
+    return tuple(dict.fromkeys(flag.partition(":")[0] for flag in flags))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -136,6 +136,7 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         context.template, candidate, rng, stoichiometric=context.stoichiometric
     )
     score, work, relax_cpu = Score(), 0, 0.0
+    flags: tuple[str, ...] = ()
     excess = np.full(len(bicrystal.numbers), np.nan)
     if evaluator.relaxer is not None and context.energetics is not None:
         start = time.process_time()
@@ -145,7 +146,7 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         energy = relaxed_energy(evaluator.relaxer, context.energetics.model, relaxation)
         excess = excess_energies(context.energetics.model, relaxation)
         work = relaxation.n_force_evaluations * len(bicrystal.numbers)
-        score = _with_energy(score, energy)
+        score, flags = _with_energy(score, energy), relaxation.flags
     residuals = None
     if evaluator.comparison is not None:
         imaged, residuals = evaluator.comparison.compare(bicrystal)
@@ -164,6 +165,7 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         cost=_finite(context.objective.cost(score)),
         fingerprint=_fingerprint(bicrystal, excess),
         work=work,
+        flags=flags,
     )
     timing = Timing(
         wall_s=time.perf_counter() - wall,

@@ -41,9 +41,18 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         copied = Path(folder) / path.name
         shutil.copyfile(path, copied)
         shutil.copyfile(log, f"{copied}-wal")
-        whole = sqlite3.connect(":memory:", isolation_level=None)
-        with contextlib.closing(sqlite3.connect(copied)) as source:
+        return to_memory(sqlite3.connect(copied))
+
+
+def to_memory(source: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy in memory of all that a connection shows, and close it."""
+    whole = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        with contextlib.closing(source):
             source.backup(whole)
+    except BaseException:
+        whole.close()
+        raise
     return whole
 
 

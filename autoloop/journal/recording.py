@@ -20,6 +20,7 @@ from autoloop.journal.connections import (
     connect_writer,
     damaged,
     require_file,
+    to_memory,
     translated,
 )
 from autoloop.journal.locking import take_lock
@@ -117,17 +118,20 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
-        """Open a journal for reading, at any time, also in a read-only folder."""
+        """Open a journal for reading, at any time, also in a read-only folder.
+
+        One that an older autoloop wrote is brought up to date in memory.
+        """
         path = Path(path)
         require_file(path)
         with translated(path):
             journal = cls(path, connect_reader(path), None)
         try:
             if not is_current(version := check_schema(path, journal._run)):
-                raise JournalError(
-                    f"{path}: written by an older autoloop (schema {version}); "
-                    "`autoloop resume` brings it up to date"
-                )
+                # The file stays as it is: it may lie in an archive, read-only.
+                with translated(path):
+                    journal._connection = to_memory(journal._connection)
+                migrate(version, journal._run)
         except BaseException:
             journal.close()
             raise
@@ -328,7 +332,7 @@ class Journal:
     def _insert(self, evaluation: Evaluation, details: str | None) -> None:
         self._run(
             f"INSERT INTO evaluation ({EVALUATION_COLUMNS}, details) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*evaluation_row(evaluation), details),
         )
 

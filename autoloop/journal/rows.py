@@ -15,7 +15,8 @@ from autoloop.records import Record, pack, unpack
 T = TypeVar("T")
 
 EVALUATION_COLUMNS: Final = (
-    "id, cycle, idx, proposal, score, cost, failure, duplicate_of, fingerprint, work"
+    "id, cycle, idx, proposal, score, cost, failure, duplicate_of, fingerprint, work, "
+    "flags"
 )
 """Columns of an evaluation, in the order of `evaluation_row`."""
 
@@ -26,6 +27,7 @@ def evaluation_row(e: Evaluation) -> tuple[Any, ...]:
     return (
         *(e.id, e.cycle, e.index, pack(e.proposal).text, score, e.cost),
         *(e.failure, e.duplicate_of, e.fingerprint, e.work),
+        json.dumps(e.flags, ensure_ascii=False),
     )
 
 
@@ -42,6 +44,7 @@ def evaluation_of(row: tuple[Any, ...]) -> Evaluation:
         duplicate_of=row[7],
         fingerprint=row[8],
         work=row[9],
+        flags=from_json(row[10], tuple[str, ...]),
     )
 
 

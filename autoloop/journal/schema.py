@@ -31,6 +31,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TABLE timing (
             id TEXT PRIMARY KEY, wall_s REAL, cpu_s REAL, relax_cpu_s REAL)""",
     ),
+    # What was odd about a structure; of older evaluations that is not known.
+    ("ALTER TABLE evaluation ADD COLUMN flags TEXT NOT NULL DEFAULT '[]'",),
 )
 """Statements that lead from each schema version to the next."""
 
@@ -56,6 +58,11 @@ def check_schema(path: Path, run: Callable[[str], Cursor]) -> int:
             f"{path}: is not an autoloop journal; give the folder of a run"
         )
     version = int(run("PRAGMA user_version").fetchone()[0])
+    if version < 1:
+        raise JournalError(
+            f"{path}: is damaged, it names no schema; restore it from a copy or start "
+            "the run anew"
+        )
     if version > len(MIGRATIONS):
         raise JournalError(
             f"{path}: written by a newer autoloop (schema {version}, this one "

@@ -15,6 +15,7 @@ from autoloop.domain import Details, Evaluation, Score
 from autoloop.microscopy.writing import write_image_tif
 from autoloop.report.export import SUFFIXES, describe, write_structure
 from autoloop.report.figures import ColumnTable, View, overlay_figure
+from autoloop.report.mu_figure import MuDiagram, mu_figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,8 +40,12 @@ class Finalist:
     view: View | None = None
 
 
-def write_best(folder: Path, finalists: Sequence[Finalist]) -> Path:
+def write_best(
+    folder: Path, finalists: Sequence[Finalist], diagram: MuDiagram | None = None
+) -> Path:
     """Write ``best/1`` to ``best/k`` in the run folder, all or nothing.
+
+    With a diagram also ``best/chemical_potential.png`` and ``.svg``.
 
     Everything is written beside the old folder, brought to disk, and then put in its
     place; a crash leaves the old one (as ``best.old`` if it falls between the two
@@ -56,6 +61,9 @@ def write_best(folder: Path, finalists: Sequence[Finalist]) -> Path:
     for finalist in finalists:
         _write_finalist(new / str(finalist.rank), finalist)
     new.mkdir(exist_ok=True)
+    if diagram is not None:
+        for suffix in (".png", ".svg"):
+            mu_figure(new / f"chemical_potential{suffix}", diagram)
     _sync(new)
     if best.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -79,6 +87,7 @@ def score_table(evaluation: Evaluation) -> dict[str, Any]:
         "gamma_excess_per_nm2": score.gamma_excess_per_nm2,
         "cost": evaluation.cost,
         "evaluation_id": evaluation.id,
+        "flags": list(evaluation.flags),
     }
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from autoloop.domain import flag_names
 from autoloop.protocols import Event, Listener
 
 _log = logging.getLogger(__name__)
@@ -152,6 +153,8 @@ def evaluation_line(event: Event, best: Best | None) -> str:
         parts.append(f"best {best.cost:.3f} ({best.id})")
     if data["wall_s"] is not None:
         parts.append(seconds(data["wall_s"]))
+    if data.get("flags"):
+        parts.append("flagged: " + ", ".join(flag_names(data["flags"])))
     return "  ".join(parts)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from autoloop.archive import Archive
-from autoloop.domain import Evaluation, Score
+from autoloop.domain import Evaluation, Score, flag_names
 from autoloop.errors import JournalError
 from autoloop.journal import Journal
 from autoloop.protocols import Timing
@@ -44,10 +45,11 @@ def read_status(folder: Path) -> dict[str, Any]:
     -------
     dict
         name, state, evaluations, failed, duplicates, budget, cycle, best {id, cost,
-        ssim, emd_angstrom_per_column, energy_j_per_m2}, per_policy and per_mutation
-        {proposed, improved}, cpu_s, wall_s, lammps_cpu_s. The state is ``running``,
-        ``finished``, ``interrupted``, or ``stopped``: nobody writes any more, although
-        the run did not end. Null is what is not known.
+        ssim, emd_angstrom_per_column, energy_j_per_m2, flags}, flags {name: evaluations
+        that carry it}, per_policy and per_mutation {proposed, improved}, cpu_s, wall_s,
+        lammps_cpu_s. The state is ``running``, ``finished``, ``interrupted``, or
+        ``stopped``: nobody writes any more, although the run did not end. Null is what
+        is not known.
 
     Raises
     ------
@@ -70,6 +72,7 @@ def read_status(folder: Path) -> dict[str, Any]:
         "budget": meta.get("budget"),
         "cycle": max((e.cycle for e in archive), default=0),
         "best": _best(archive),
+        "flags": _flag_counts(archive),
         "per_policy": _shares((policy, e) for e in archive),
         "per_mutation": _shares((e.proposal.mutation, e) for e in archive),
         **_clock(meta, list(timings.values())),
@@ -109,7 +112,14 @@ def _best(archive: Archive) -> dict[str, Any] | None:
         "ssim": score.ssim,
         "emd_angstrom_per_column": score.emd_angstrom_per_column,
         "energy_j_per_m2": score.energy_j_per_m2,
+        "flags": list(found[0].flags),
     }
+
+
+def _flag_counts(evaluations: Iterable[Evaluation]) -> dict[str, int]:
+    """Count the evaluations that carry each flag, by its name."""
+    names = Counter(name for e in evaluations for name in flag_names(e.flags))
+    return dict(sorted(names.items()))
 
 
 def _shares(kinds: Iterable[tuple[str, Evaluation]]) -> dict[str, dict[str, int]]:
@@ -147,6 +157,9 @@ def format_status(status: Mapping[str, Any]) -> str:
         f"duplicates {status['duplicates']}   cycle {status['cycle']}",
         f"best         {_best_line(status['best'])}",
     ]
+    if status["flags"]:
+        counts = "   ".join(f"{name} {n}" for name, n in status["flags"].items())
+        lines.append(f"flagged      {counts}")
     for label, key in (("policies", "per_policy"), ("mutations", "per_mutation")):
         if status[key]:
             shares = "   ".join(
@@ -175,7 +188,10 @@ def _best_line(best: Mapping[str, Any] | None) -> str:
     ):
         if best[key] is not None:
             parts.append(form.format(best[key]))
-    return "  ".join([*parts, f"({best['id']})"])
+    parts.append(f"({best['id']})")
+    if best["flags"]:
+        parts.append(f"flagged: {', '.join(flag_names(best['flags']))}")
+    return "  ".join(parts)
 
 
 def _time_line(status: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ from autoloop.domain import (
     Score,
 )
 from autoloop.errors import JournalError
-from autoloop.journal import MIGRATIONS, Journal
+from autoloop.journal import APPLICATION_ID, MIGRATIONS, Journal
+from autoloop.journal.rows import array_rows
 from autoloop.protocols import Outcome, Timing
+from autoloop.records import pack
 
 AWKWARD = [0.1 + 0.2, 1e-308, -0.0, 2**53 + 1.0, 1 / 3]
 """Floats that a careless conversion to text or float32 would change."""
@@ -67,6 +70,7 @@ def outcome(cycle: int = 0, index: int = 0, cost: float = 0.25) -> Outcome:
         cost=cost,
         fingerprint="ab12",
         work=2**40,
+        flags=("wrong_species: 2 Te-Te contacts, the shortest 2.91 Å", "odd"),
     )
     timing = Timing(wall_s=1.5, cpu_s=1.25, relax_cpu_s=math.nan)
     return Outcome(evaluation=evaluation, details=details(), timing=timing)
@@ -280,14 +284,62 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         Journal.create(tmp_path / "nowhere" / "journal.sqlite")
 
 
-def test_a_newer_schema_is_refused_and_an_older_one_explained(path: Path) -> None:
+def test_a_newer_schema_and_none_are_refused(path: Path) -> None:
     Journal.create(path).close()
-    for version, words in ((len(MIGRATIONS) + 1, "newer"), (0, "older")):
+    for version, words in ((len(MIGRATIONS) + 1, "newer"), (0, "names no schema")):
         connection = sqlite3.connect(path)
         connection.execute(f"PRAGMA user_version = {version}")
         connection.close()
-        with pytest.raises(JournalError, match=words):
-            Journal.read(path)
+        for opener in (Journal.open, Journal.read):
+            with pytest.raises(JournalError, match=words):
+                opener(path)
+
+
+def _as_schema_1(path: Path) -> Evaluation:
+    """Write a journal as the first schema had it; return what it holds."""
+    expected = replace(outcome().evaluation, flags=())
+    record = pack(outcome().details)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    proposal, score = pack(expected.proposal).text, pack(expected.score).text
+    connection.execute(
+        "INSERT INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(expected.id, 0, 0, proposal, score, expected.cost, None, None),
+            *(expected.fingerprint, expected.work, record.text),
+        ),
+    )
+    for row in array_rows(f"evaluation:{expected.id}", record.arrays):
+        connection.execute("INSERT INTO array VALUES (?, ?, ?, ?, ?)", row)
+    connection.close()
+    return expected
+
+
+def test_a_journal_of_the_first_schema_is_read_and_left_alone(path: Path) -> None:
+    expected = _as_schema_1(path)
+    before = path.read_bytes()
+    with Journal.read(path) as journal:
+        assert journal.evaluations() == [expected]
+        np.testing.assert_array_equal(
+            journal.details(expected.id).bicrystal.positions,
+            details().bicrystal.positions,
+        )
+    assert path.read_bytes() == before
+
+
+def test_a_journal_of_the_first_schema_is_written_on(path: Path) -> None:
+    expected = _as_schema_1(path)
+    with Journal.open(path) as journal:
+        journal.record(outcome(0, 1))
+    connection = sqlite3.connect(path)
+    found = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    assert found == (len(MIGRATIONS),)
+    with Journal.read(path) as journal:
+        assert journal.evaluations() == [expected, outcome(0, 1).evaluation]
 
 
 def test_an_older_schema_is_brought_up_to_date(
@@ -298,7 +350,7 @@ def test_an_older_schema_is_brought_up_to_date(
     later = (*MIGRATIONS, ("ALTER TABLE evaluation ADD COLUMN note TEXT",))
     monkeypatch.setattr("autoloop.journal.schema.MIGRATIONS", later)
     with Journal.open(path) as journal:
-        assert journal._run("PRAGMA user_version").fetchone() == (2,)
+        assert journal._run("PRAGMA user_version").fetchone() == (len(later),)
         assert journal._run("SELECT note FROM evaluation").fetchall() == [(None,)]
         assert journal.evaluations() == [outcome().evaluation]
 

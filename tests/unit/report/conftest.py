@@ -26,6 +26,12 @@ from autoloop.records import pack
 from autoloop.report.best import Finalist
 from autoloop.report.figures import ColumnTable, View
 
+FLAGS = (
+    "wrong_species: 1 Te-Te contacts, the shortest 2.90 Å",
+    "wrong_species: 2 Cd-Cd contacts, the shortest 3.10 Å",
+    "whole_columns: annealed in a cell 4.6 Å deep",
+)
+
 
 def make_bicrystal(seed: int = 0, *, low: float = 7.0) -> Bicrystal:
     """A slab of two species, 20 Å thick, in a cell with vacuum along y."""
@@ -49,6 +55,7 @@ def make_outcome(
     cost: float | None = None,
     fingerprint: str = "",
     energy: float | None = None,
+    flags: tuple[str, ...] = (),
     **fate: str,
 ) -> Outcome:
     name = candidate_id(cycle, index)
@@ -64,6 +71,7 @@ def make_outcome(
         score=score,
         cost=cost,
         fingerprint=fingerprint,
+        flags=flags,
         **fate,
     )
     details = Details(
@@ -87,8 +95,8 @@ def outcomes() -> list[Outcome]:
     return [
         make_outcome(0, cost=0.7, fingerprint="a"),
         make_outcome(1, failure="LostAtoms: 3 of 17 atoms left the cell"),
-        make_outcome(2, cost=0.3, fingerprint="b"),
-        make_outcome(0, cycle=1, cost=0.5, fingerprint="c"),
+        make_outcome(2, cost=0.3, fingerprint="b", flags=FLAGS[:1]),
+        make_outcome(0, cycle=1, cost=0.5, fingerprint="c", flags=FLAGS),
         make_outcome(1, cycle=1, duplicate_of="0000-00"),
         make_outcome(2, cycle=1, cost=0.4, energy=0.8, fingerprint="b"),
     ]

@@ -12,6 +12,7 @@ import pytest
 from autoloop.microscopy.reading import read_micrograph
 from autoloop.report import best as best_module
 from autoloop.report.best import Finalist, write_best
+from autoloop.report.mu_figure import MuDiagram, MuLine
 
 SCORE_KEYS = [
     "ssim",
@@ -24,6 +25,7 @@ SCORE_KEYS = [
     "gamma_excess_per_nm2",
     "cost",
     "evaluation_id",
+    "flags",
 ]
 
 
@@ -56,6 +58,7 @@ def test_score_has_exactly_the_promised_keys(
     assert table["cost"] == finalist.evaluation.cost
     assert table["evaluation_id"] == "0000-02"
     assert table["mse"] is None  # not measured
+    assert table["flags"] == list(finalist.evaluation.flags) != []
 
 
 def test_columns_are_in_pixels_of_the_whole_image(
@@ -89,6 +92,19 @@ def test_without_a_micrograph_there_are_structures_only(
     names = {path.name for path in folder.iterdir()}
     assert "score.json" in names
     assert not names & {"image.tif", "columns.csv", "overlay.png"}
+
+
+def test_a_diagram_stands_beside_the_finalists(
+    finalist: Finalist, tmp_path: Path
+) -> None:
+    line = MuLine(label="no excess", limits_j_per_m2=(0.5, 0.5))
+    diagram = MuDiagram(lines=(line,), species=("Cd", "Te"), width_ev=1.0)
+    best = write_best(tmp_path, [replace(finalist, view=None)], diagram)
+    assert sorted(path.name for path in best.iterdir()) == [
+        "1",
+        "chemical_potential.png",
+        "chemical_potential.svg",
+    ]
 
 
 def test_a_second_writing_replaces_the_first_whole(

@@ -31,6 +31,14 @@ def test_the_line_of_an_evaluation(story: Any, evaluated: Make) -> None:
     )
 
 
+def test_what_is_odd_stands_at_the_end_of_the_line(story: Any, evaluated: Make) -> None:
+    flags = ("wrong_species: 1 Te-Te", "wrong_species: 2 Cd-Cd", "whole_columns: x")
+    event = story.evaluation(evaluated(cost=0.318, flags=flags), wall_s=38.2)
+    assert evaluation_line(event, None).endswith(
+        "38 s  flagged: wrong_species, whole_columns"
+    )
+
+
 def test_columns_stay_in_place_where_something_was_not_measured(
     story: Any, evaluated: Make
 ) -> None:

@@ -20,6 +20,7 @@ KEYS = {
     "budget",
     "cycle",
     "best",
+    "flags",
     "per_policy",
     "cpu_s",
     "wall_s",
@@ -40,7 +41,10 @@ def test_status_counts_what_the_journal_holds(run_folder: Path) -> None:
         "ssim": 0.9,
         "emd_angstrom_per_column": None,
         "energy_j_per_m2": 0.8,
+        "flags": ["wrong_species: 1 Te-Te contacts, the shortest 2.90 Å"],
     }
+    # Two contacts of one evaluation count once.
+    assert status["flags"] == {"whole_columns": 1, "wrong_species": 2}
     # 0.7, then 0.3; neither 0.5 nor 0.4 lowers it.
     assert status["per_policy"] == {"random_search": {"proposed": 6, "improved": 2}}
     # Sums of six times 1.5 and 0.25, exact in binary.
@@ -62,7 +66,9 @@ def test_a_run_without_results_has_a_status(tmp_path: Path) -> None:
         status = read_status(tmp_path)
     assert (status["state"], status["evaluations"]) == ("running", 0)
     assert status["best"] is None
+    assert status["flags"] == {}
     assert "none yet" in format_status(status)
+    assert "flagged" not in format_status(status)
 
 
 def test_text_for_people(run_folder: Path) -> None:
@@ -70,6 +76,8 @@ def test_text_for_people(run_folder: Path) -> None:
     assert text.splitlines()[0] == "toy  finished"
     assert "6 of 6   failed 1   duplicates 1" in text
     assert "cost 0.300  gamma 0.800 J/m²  ssim 0.900  (0000-02)" in text
+    assert "(0000-02)  flagged: wrong_species" in text
+    assert "flagged      whole_columns 1   wrong_species 2" in text
     assert "random_search 6 (2 improved)" in text
 
 
