@@ -25,23 +25,27 @@ from autoloop.config import (
 from autoloop.controller import Controller
 from autoloop.errors import ConfigError, DataError, JournalError
 from autoloop.evaluation import Context, load_context
-from autoloop.execution.local import LocalExecutor
+from autoloop.execution.choice import open_executor
 from autoloop.journal import Journal
 from autoloop.log import run_log
 from autoloop.plugins import load_policy, policy_file
 from autoloop.preparation import Prepared, prepare
 from autoloop.protocols import Event
+from autoloop.report.answer import answer
 from autoloop.report.best import write_best
 from autoloop.report.events import event_log, log_listener
 from autoloop.report.finalists import finalists, mu_diagram
 from autoloop.report.live import Progress, show_progress
-from autoloop.report.status import JOURNAL_NAME, journal_path
+from autoloop.report.status import ENDINGS, JOURNAL_NAME, journal_path
+from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 
 N_FINALISTS: Final = 5
-"""Structures written to best/."""
-EXIT_STATUS: Final = {"budget": 0, "wall_time": 0, "all_failed": 5, "interrupted": 130}
-"""Exit status for each reason that the controller gives for its end."""
+"""Structures of lowest cost that are written to best/."""
+N_WEIGHED: Final = 12
+"""Structures weighed against each other: those that remain possible are written too."""
+EXIT_STATUS: Final = {"all_failed": 5, "interrupted": 130}
+"""Exit status for each reason of an end that is not a success."""
 _STATE: Final = {"interrupted": "interrupted"}
 _LIBRARIES: Final = (
     "ase",
@@ -135,7 +139,7 @@ def resume_run(
     folder : Path
         Run folder.
     evaluations : int, optional
-        New budget, a total.
+        New budget, a total; it is then used up, whether anything improves or not.
     workers : int, optional
         Instead of those of the run file.
 
@@ -159,7 +163,9 @@ def resume_run(
         )
         journal.put_meta("budget", loaded.campaign.budget.evaluations)
         journal.put_meta("state", "running")
-        reason = _see_through(folder, journal, loaded, progress)
+        reason = _see_through(
+            folder, journal, loaded, progress, patient=evaluations is not None
+        )
     return _conclude(folder, reason)
 
 
@@ -176,9 +182,17 @@ def _prepared(loaded: LoadedCampaign) -> Prepared:
 
 
 def _see_through(
-    folder: Path, journal: Journal, loaded: LoadedCampaign, progress: Progress
+    folder: Path,
+    journal: Journal,
+    loaded: LoadedCampaign,
+    progress: Progress,
+    *,
+    patient: bool = False,
 ) -> str:
-    """Run the controller, then write the results; return why the run ended."""
+    """Run the controller, then write the results; return why the run ended.
+
+    A `patient` run does all of its budget, whether anything improves or not.
+    """
     campaign = loaded.campaign
     began = time.monotonic()
     earlier = float(journal.meta["wall_s"])
@@ -199,13 +213,13 @@ def _see_through(
             progress.note(f"warning: {warning}")
         events = stack.enter_context(event_log(folder / "events.jsonl"))
         stack.enter_context(_termination_as_interrupt())
-        executor = LocalExecutor(
-            record,
-            workers=campaign.execution.workers,
-            limit_s=campaign.execution.candidate_limit_s,
+        executor = stack.enter_context(
+            open_executor(record, campaign.execution, folder)
         )
-        stack.callback(executor.close, wait=False)
-        wall_time = campaign.budget.wall_time_min
+        wall_time, patience = campaign.budget.wall_time_min, campaign.budget.patience
+        stopping = None
+        if patience is not None and not patient:
+            stopping = StoppingRule(patience=patience)
         controller = Controller(
             journal.get_document("space", SearchSpace),
             load_policy(campaign.policy.name, campaign.policy.options, loaded.base),
@@ -217,13 +231,21 @@ def _see_through(
             lag=campaign.search.lag,
             n_evaluations=campaign.budget.evaluations,
             wall_time_s=None if wall_time is None else 60 * wall_time,
+            stopping=stopping,
             listeners=(log_listener(), events, progress, keep_time),
         )
         reason = controller.run()
         progress.stage("writing best/")
         evaluator = load_context(record)
-        found = finalists(journal, evaluator, N_FINALISTS)
-        write_best(folder, found, mu_diagram(journal, evaluator, found))
+        found = answer(evaluator, finalists(journal, evaluator, N_WEIGHED), N_FINALISTS)
+        chosen = () if found is None else found.finalists
+        table = None if found is None else found.table()
+        write_best(folder, chosen, mu_diagram(journal, evaluator, chosen), table)
+        journal.put_meta("answer", table)
+        for statement in () if found is None else found.statements:
+            log.info("%s", statement)
+            progress.note(statement)
+    journal.put_meta("ended", reason)
     journal.put_meta("state", _STATE.get(reason, "finished"))
     return reason
 
@@ -232,6 +254,12 @@ def _conclude(folder: Path, reason: str) -> int:
     """Say where the results are; return the exit status."""
     lines = {
         "budget": f"done: results in {folder / 'best'}, the best one in best/1",
+        "no_improvement": f"done: {ENDINGS['no_improvement']}; results in "
+        f"{folder / 'best'}, the best one in best/1; to go on all the same: autoloop "
+        f"resume {folder} --evaluations N",
+        "noise_floor": f"done: {ENDINGS['noise_floor']}; results in {folder / 'best'}, "
+        f"the best one in best/1; to go on all the same: autoloop resume {folder} "
+        "--evaluations N",
         "wall_time": f"out of wall time: results so far in {folder / 'best'}; go on "
         f"with: autoloop resume {folder}",
         "all_failed": f"every candidate failed; reasons are in {folder / 'run.log'}",
@@ -239,7 +267,7 @@ def _conclude(folder: Path, reason: str) -> int:
         f"{folder}",
     }
     print(lines[reason])
-    return EXIT_STATUS[reason]
+    return EXIT_STATUS.get(reason, 0)
 
 
 def _refuse_occupied(folder: Path) -> None:

@@ -18,6 +18,8 @@ import yaml
 from pydantic import ValidationError
 
 from autoloop.config.checks import campaign_warnings, file_problems, section_problems
+from autoloop.config.coincidence import KEY as COINCIDENCE
+from autoloop.config.coincidence import with_grains
 from autoloop.config.complaints import problems_of
 from autoloop.config.marked import KeyPath, Marked, Problem, override, read_marked
 from autoloop.config.models import (
@@ -25,6 +27,7 @@ from autoloop.config.models import (
     BudgetSection,
     Campaign,
     CellSection,
+    CoincidenceSection,
     EnergySection,
     ExecutionSection,
     GrainSection,
@@ -41,6 +44,7 @@ __all__ = [
     "BudgetSection",
     "Campaign",
     "CellSection",
+    "CoincidenceSection",
     "EnergySection",
     "ExecutionSection",
     "GrainSection",
@@ -103,7 +107,10 @@ class LoadedCampaign:
 def load_campaign(
     path: Path, overrides: Mapping[str, Any] | None = None
 ) -> LoadedCampaign:
-    """Read a run file and check it by itself; the files it names are not touched.
+    """Read a run file and check it by itself.
+
+    The files it names are not touched, but for the crystal of a `coincidence`, which
+    is replaced here by the two grains that it stands for.
 
     Parameters
     ----------
@@ -120,11 +127,14 @@ def load_campaign(
     """
     read, text = read_marked(path)
     marked = override(_fill_in_environment(read), overrides or {})
+    marked, problems = with_grains(marked, path.resolve().parent)
     try:
         campaign = Campaign.model_validate_json(json.dumps(marked.values), strict=True)
     except ValidationError as error:
-        raise marked.error(problems_of(error)) from None
-    if problems := section_problems(campaign):
+        instead = (("grains",),) if COINCIDENCE in read.values else ()
+        found = (p for p in problems_of(error) if p.path not in instead)
+        raise marked.error([*problems, *found]) from None
+    if problems := [*problems, *section_problems(campaign)]:
         raise marked.error(problems)
     return LoadedCampaign(campaign=campaign, path=path, text=text, marked=marked)
 

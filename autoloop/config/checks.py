@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from autoloop.config.composition import composition_problems
 from autoloop.config.marked import Problem
 from autoloop.config.models import (
     Campaign,
@@ -132,6 +133,7 @@ def file_problems(campaign: Campaign, base: Path) -> list[Problem]:
         problems += _grain_problems(grain, index, base, crystals)
     if campaign.energy and len(crystals) == len(campaign.grains):
         problems += _potential_problems(campaign.energy.potential, base, crystals)
+        problems += composition_problems(campaign.energy, crystals[0], crystals[1])
     return problems + _policy_problems(campaign, base)
 
 

@@ -17,8 +17,21 @@ Direction = tuple[int, int, int]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
+Repeat = Annotated[int, Field(ge=1, le=20)]
+
 _MAX_INDEX: Final = 50
 """Crystal directions beyond it are slips of the keyboard, not zone axes."""
+
+
+def _checked_direction(direction: Direction) -> Direction:
+    if not any(direction):
+        raise ValueError("[0, 0, 0] is no direction; write three indices")
+    if max(map(abs, direction)) > _MAX_INDEX:
+        raise ValueError(
+            f"{list(direction)} has an index beyond {_MAX_INDEX}; write the direction "
+            "by its smallest indices"
+        )
+    return direction
 
 
 def usable_cores() -> int:
@@ -140,16 +153,7 @@ class GrainSection(Section):
     @field_validator("zone_axis", "up")
     @classmethod
     def _direction(cls, direction: Direction | None) -> Direction | None:
-        if direction is None:
-            return None
-        if not any(direction):
-            raise ValueError("[0, 0, 0] is no direction; write three indices")
-        if max(map(abs, direction)) > _MAX_INDEX:
-            raise ValueError(
-                f"{list(direction)} has an index beyond {_MAX_INDEX}; write the "
-                "direction by its smallest indices"
-            )
-        return direction
+        return None if direction is None else _checked_direction(direction)
 
     @property
     def oriented(self) -> bool:
@@ -157,8 +161,50 @@ class GrainSection(Section):
         return None not in (self.zone_axis, self.up, self.rotation_deg)
 
 
+class CoincidenceSection(Section):
+    """A coincidence boundary of one cubic crystal, instead of two grains.
+
+    `load_campaign` puts the two grains in its place.
+
+    Attributes
+    ----------
+    crystal : str
+        Built-in name, or structure file relative to the run file.
+    axis : (int, int, int)
+        Direction about which the grains are turned against each other.
+    sigma : int
+        Volume of the coincidence cell over that of the lattice's; odd, from 3 on.
+    plane : (int, int, int)
+        Indices of the boundary plane in the upper grain, its normal pointing into it.
+    angle_deg : float, optional
+        Which turn, where several have the Sigma [degrees]; left out, the smallest that
+        makes a symmetric boundary.
+    """
+
+    crystal: Annotated[str, Field(min_length=1, examples=["Cu"])]
+    axis: Annotated[Direction, Field(examples=["[0, 0, 1]"])]
+    sigma: Annotated[int, Field(ge=3, le=1999, examples=["5"])]
+    plane: Annotated[Direction, Field(examples=["[3, 1, 0]"])]
+    angle_deg: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+    @field_validator("sigma")
+    @classmethod
+    def _odd(cls, sigma: int) -> int:
+        if sigma % 2 == 0:
+            raise ValueError(
+                f"must be odd, as that of every coincidence of cubic crystals is, got "
+                f"{sigma}"
+            )
+        return sigma
+
+    @field_validator("axis", "plane")
+    @classmethod
+    def _direction(cls, direction: Direction) -> Direction:
+        return _checked_direction(direction)
+
+
 class CellSection(Section):
-    """How the cell along the boundary is chosen.
+    """The cell in the boundary plane, and how far the search may change it.
 
     Attributes
     ----------
@@ -166,10 +212,20 @@ class CellSection(Section):
         Largest strain that may make two grains commensurate.
     max_period : float
         Longest cell along the boundary [Å].
+    max_depth : float
+        Deepest cell along the beam where the periods of the grains differ [Å].
+    max_repeat : (int, int)
+        Most repetitions of the cell that are tried, along the boundary and along the
+        beam.
+    max_missing : int
+        Most atoms of each species that are taken from the core of a cell.
     """
 
     max_strain: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     max_period: Annotated[float, Field(gt=0, le=1000)] = 60.0
+    max_depth: Annotated[float, Field(gt=0, le=1000)] = 40.0
+    max_repeat: tuple[Repeat, Repeat] = (1, 1)
+    max_missing: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class EnergySection(Section):
@@ -183,9 +239,13 @@ class EnergySection(Section):
         arguments, modules: [...], reach}.
     mu_fraction : float
         Place in the allowed range of chemical potential of a compound: 0 rich in the
-        first element, 1 rich in the second.
+        first element, 1 rich in the second. Without effect where the crystals leave no
+        chemical potential free, as elements do. Where a third element is fixed by the
+        other grain's crystal, the range still runs from poor to rich in the second
+        element, counted from the upper grain.
     gamma_excess : "any" or 0
-        0 keeps the search to stoichiometric cells.
+        0 keeps the search to stoichiometric cells: of compounds of two elements, and
+        of one composition on both sides.
     """
 
     potential: Annotated[
@@ -232,33 +292,117 @@ class SearchSection(Section):
 
 
 class BudgetSection(Section):
-    """When the run ends: number of evaluations, or minutes of wall time."""
-
-    evaluations: Annotated[int, Field(ge=1, le=10_000_000, examples=[200])]
-    wall_time_min: Positive | None = None
-
-
-class ExecutionSection(Section):
-    """Where candidates are evaluated.
+    """When the run ends: whichever comes first.
 
     Attributes
     ----------
-    engine : "local"
-        Worker processes on this machine.
+    evaluations : int
+        Budget.
+    patience : int, optional
+        Evaluations in a row without a better cost; null for no such end.
+    wall_time_min : float, optional
+        [minutes].
+    """
+
+    evaluations: Annotated[int, Field(ge=1, le=10_000_000, examples=[200])]
+    patience: Annotated[int, Field(ge=1)] | None = 200
+    wall_time_min: Positive | None = None
+
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class DaskSection(Section):
+    """Where dask finds its workers.
+
+    What a site needs beyond this, such as modules to load, stands in the user's own
+    dask files: a run file carries no commands.
+
+    Attributes
+    ----------
+    cluster : "local", "scheduler", "slurm" or "pbs"
+        On this machine, at a scheduler that runs, or in jobs of a queue.
+    address : str, optional
+        Of the scheduler; left out, what the variable ``AUTOLOOP_SCHEDULER`` says.
+    queue, account : str, optional
+        Of the jobs.
+    walltime : str
+        Of a job [hh:mm:ss]; jobs that end are submitted again.
+    workers_per_job : int
+        Cores of a job.
+    memory_gb : float
+        Memory of a job, for each of its cores [10⁹ bytes].
+    interface : str, optional
+        Network device on which the jobs reach the controller, such as ``ib0``.
+    """
+
+    cluster: Literal["local", "scheduler", "slurm", "pbs"] = "local"
+    address: (
+        Annotated[str, Field(pattern=r"^(tcp|tls)://[A-Za-z0-9_.:\[\]-]+:[0-9]+$")]
+        | None
+    ) = None
+    queue: Word | None = None
+    account: Word | None = None
+    walltime: Annotated[str, Field(pattern=r"^[0-9]{1,4}:[0-5][0-9]:[0-5][0-9]$")] = (
+        "04:00:00"
+    )
+    workers_per_job: Annotated[int, Field(ge=1, le=1024)] = 1
+    memory_gb: Positive = 4.0
+    interface: Word | None = None
+
+
+class ExecutionSection(Section):
+    """Where candidates are evaluated, and what one may use.
+
+    Attributes
+    ----------
+    engine : "local" or "dask"
+        Worker processes on this machine, or on those that dask knows.
     workers : int
         Their number; left out, the usable cores.
     candidate_limit_s : float
         Wall time after which a candidate is given up: a safety net, far above the
         usual [s].
+    memory_limit_gb : float, optional
+        Memory at which a candidate is given up [10⁹ bytes]; left out, an equal share
+        of what there is.
+    cpu_limit_s : float, optional
+        CPU time after which a candidate is given up [s].
+    recycle_after : int
+        Evaluations after which a worker process is replaced.
+    dask : DaskSection
+        Only with the engine ``dask``.
     """
 
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "dask"] = "local"
     workers: Annotated[int, Field(ge=1, le=1024)] = Field(default_factory=usable_cores)
     candidate_limit_s: Positive = 600.0
+    memory_limit_gb: Positive | None = None
+    cpu_limit_s: Positive | None = None
+    recycle_after: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    dask: DaskSection | None = None
+
+    @model_validator(mode="after")
+    def _dask_is_used(self) -> ExecutionSection:
+        if self.dask is not None and self.engine != "dask":
+            raise ValueError("'dask' has no effect without 'engine: dask'; write both")
+        return self
+
+
+def _either(schema: dict[str, Any]) -> None:
+    """Say in the schema that `coincidence` may stand for `grains`."""
+    schema["required"].remove("grains")
+    schema["oneOf"] = [{"required": ["grains"]}, {"required": ["coincidence"]}]
 
 
 class Campaign(Section):
-    """One validated run file."""
+    """One validated run file.
+
+    `coincidence` is the short form of `grains` for people; in a campaign as loaded it
+    has been replaced.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_either)
 
     name: Annotated[
         str,
@@ -277,6 +421,7 @@ class Campaign(Section):
             ]
         ),
     ]
+    coincidence: CoincidenceSection | None = None
     cell: CellSection = CellSection()
     energy: EnergySection | None = None
     objective: ObjectiveSection = ObjectiveSection()

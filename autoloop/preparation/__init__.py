@@ -13,11 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.comparison import BLEND, Target, grain_matrices
+from autoloop.comparison import Target, grain_matrices
 from autoloop.config import Campaign, LoadedCampaign
+from autoloop.config.composition import composition_problems
 from autoloop.config.models import GrainSection
 from autoloop.domain import Crystal, Grain, GrainBoundary
 from autoloop.evaluation import Context, Energetics
+from autoloop.preparation.doubts import doubts
 from autoloop.preparation.gaps import campaign_micrograph, without_gaps
 from autoloop.preparation.target import read_target
 from autoloop.relax.ase_engine import AseModel, AseRelaxer
@@ -28,6 +30,7 @@ from autoloop.relax.perfect import Bulk
 from autoloop.relax.potentials import Potential
 from autoloop.relax.total_energy import refuse_unlike_surfaces
 from autoloop.scoring.objective import Objective
+from autoloop.scoring.placing import BLEND
 from autoloop.structure.assemble import assemble, assemble_space, initial_gap
 from autoloop.structure.crystals import find_crystal
 from autoloop.structure.space import SearchSpace
@@ -75,13 +78,17 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
     Raises
     ------
     ConfigError
-        If the run file names what is not there, or grains that make no boundary.
+        If the run file names what is not there, grains that make no boundary, or an
+        energy that their compositions do not fix.
     DataError
         If the image is unusable.
     """
     micrograph = campaign_micrograph(loaded.campaign, loaded.base)
     campaign, read = without_gaps(loaded, micrograph)
     reference = _boundary(campaign, loaded.base)
+    crystals = (reference.upper.crystal, reference.lower.crystal)
+    if problems := composition_problems(campaign.energy, *crystals):
+        raise loaded.marked.error(problems)
     hashes: dict[str, str] = {}
     notes = list(read)
     potential, bulk, model = _in_potential(campaign, loaded.base, reference)
@@ -97,6 +104,7 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         cutoff=NO_POTENTIAL_CUTOFF if bulk is None else bulk.cutoff(_species(model)),
         max_strain=campaign.cell.max_strain,
         max_period=campaign.cell.max_period,
+        max_depth=campaign.cell.max_depth,
         open_polarity=(
             campaign.grains[0].polarity == "open",
             campaign.grains[1].polarity == "open",
@@ -108,7 +116,7 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
     if micrograph is not None:
         target, note = read_target(campaign, micrograph, reference, template)
         hashes["micrograph"] = micrograph.sha256
-        notes.append(note)
+        notes += [note, *doubts(campaign, target.reading)]
     weights = campaign.weights
     context = Context(
         seed=campaign.seed,
@@ -120,7 +128,13 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         objective=Objective(ssim=weights.ssim, emd=weights.emd, energy=weights.energy),
     )
     measured, sigma = _measured_shift(template, target)
-    space = assemble_space(template, measured, sigma)
+    space = assemble_space(
+        template,
+        measured,
+        sigma,
+        max_repeat=campaign.cell.max_repeat,
+        max_missing=campaign.cell.max_missing,
+    )
     return Prepared(
         campaign=campaign,
         context=context,

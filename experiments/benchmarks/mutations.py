@@ -1,16 +1,19 @@
 """What becomes of mutated boundaries: built, guarded, relaxed; failures by name.
 
-    python experiments/benchmarks/mutations.py [--quick] [--n N] [--workers W]
+    python experiments/benchmarks/mutations.py [--quick] [--n N] [--only NAME] ...
 
 Draws N candidates, each the end of a chain of one to three random mutations, at three
 boundaries of an element, a covalent crystal and a compound (the compound with and
 without a free composition). Parents are boundaries assembled at random and relaxed
 and, in the second half, relaxed candidates of the first. Every candidate is built and
 goes through the guards that stand before LAMMPS; a fifth of them is relaxed in
-supervised workers, some with molecular dynamics first, and a further lot with a
-682-atom-like cell of the CdTe 83 degree tilt boundary. Fails if a candidate is without
-an outcome, if one runs into the time limit, or if an edit touches a block. The last
-line is one JSON object.
+supervised workers, some with molecular dynamics first. A further lot of a fiftieth (200
+of 10000) is relaxed in a large cell: the CdTe 83 degree tilt boundary, whose common
+cell of 32.4 x 4.6 Å (about 220 atoms) is taken twice along the boundary and twice along
+the beam, 64.8 x 9.2 Å with about 890 atoms. In that cell a profile tells how much of
+the relaxer's CPU time is not LAMMPS's own. Fails if a candidate is without an outcome,
+if one runs into the time limit, if an edit touches a block, or if that share is above
+a tenth. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,13 +24,15 @@ import math
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from relaxer_profile import Profile, profile
 
 from autoloop.config import load_campaign
 from autoloop.domain import (
@@ -45,11 +50,13 @@ from autoloop.execution.local import LocalExecutor
 from autoloop.preparation import Prepared, prepare
 from autoloop.protocols import Outcome
 from autoloop.records import pack
+from autoloop.relax.engine import LammpsRelaxer
 from autoloop.relax.guards import (
     natural_distances,
     push_apart,
     refuse_not_finite,
 )
+from autoloop.relax.potentials import Potential
 from autoloop.structure.edits import repeated
 from autoloop.structure.mutations import MUTATIONS, applicable, build
 
@@ -84,15 +91,18 @@ class System:
         Of all candidates.
     overrides : mapping
         For the run file.
-    repeat_z : int
-        Cells of the parents along the beam.
+    repeat : (int, int)
+        Cells of the parents along the boundary and along the beam.
+    profiled : int
+        Relaxations that are profiled, in this process.
     """
 
     name: str
     run_file: Path | None
     share: float
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    repeat_z: int = 1
+    repeat: tuple[int, int] = (1, 1)
+    profiled: int = 0
 
 
 SYSTEMS = (
@@ -116,7 +126,9 @@ SYSTEMS = (
         share=1 / 6,
     ),
 )
-LARGE = System(name="CdTe tilt, two periods deep", run_file=None, share=0, repeat_z=2)
+LARGE = System(
+    name="CdTe tilt, 2 x 2 cells", run_file=None, share=0, repeat=(2, 2), profiled=30
+)
 
 
 class Tally:
@@ -133,7 +145,11 @@ class Tally:
         self.annealed = 0
         self.outside = 0
         self.examples: dict[str, str] = {}
+        self.submitted = 0
+        self.n_atoms: list[int] = []
         self.cpu_s: list[float] = []
+        self.plain_cpu_s: list[float] = []
+        self.profile: Profile | None = None
         self.build_s = 0.0
 
     def refuse(self, mutation: str, reason: str) -> None:
@@ -146,9 +162,14 @@ class Tally:
         evaluation, mutation = outcome.evaluation, submitted.proposal.mutation
         if evaluation.id != submitted.id:
             raise RuntimeError(f"{submitted.id} got the outcome of {evaluation.id}")
+        annealed = "temperature_k" in submitted.proposal.parameters
         if outcome.timing is not None:
             self.cpu_s.append(outcome.timing.cpu_s)
-        self.annealed += "temperature_k" in submitted.proposal.parameters
+            if not annealed:
+                self.plain_cpu_s.append(outcome.timing.relax_cpu_s)
+        if outcome.details is not None:
+            self.n_atoms.append(len(outcome.details.bicrystal.numbers))
+        self.annealed += annealed
         if evaluation.failure is not None:
             self.failed[mutation][_name(evaluation.failure)] += 1
             key = f"{mutation}/{_name(evaluation.failure)}"
@@ -157,6 +178,12 @@ class Tally:
         self.relaxed[mutation] += 1
         if evaluation.cost is not None:
             self.better[mutation] += evaluation.cost < parent - 1e-4
+
+    @property
+    def settled(self) -> int:
+        """Candidates submitted whose outcome is known."""
+        failed = sum(failures.total() for failures in self.failed.values())
+        return self.relaxed.total() + failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,14 +197,18 @@ class Parent:
 def main() -> int:
     """Run all systems, print the tables; 1 if something was lost or hung."""
     options = _options()
-    lots = [(s, math.ceil(options.n * s.share), options.n // 5) for s in SYSTEMS]
     n_large = max(12, options.n // 50)
-    started, tallies = time.perf_counter(), []
-    for system, n, n_relaxed in lots:
-        quota = math.ceil(n_relaxed * system.share)
-        tallies.append(_run(system, n, quota, math.ceil(quota / 20), options))
+    lots = [
+        (s, math.ceil(options.n * s.share), math.ceil(options.n // 5 * s.share))
+        for s in SYSTEMS
+    ]
     # some more drawn than relaxed: not all of them are built
-    tallies.append(_run(LARGE, math.ceil(1.1 * n_large), n_large, n_large, options))
+    lots.append((LARGE, math.ceil(1.5 * n_large), n_large))
+    started, tallies = time.perf_counter(), []
+    for system, n, quota in lots:
+        if not options.only or system.name in options.only:
+            n_annealed = quota if system is LARGE else math.ceil(quota / 20)
+            tallies.append(_run(system, n, quota, n_annealed, options))
     for tally in tallies:
         _print(tally)
     bad = Counter[str]()
@@ -185,6 +216,10 @@ def main() -> int:
         for failures in tally.failed.values():
             bad.update({k: v for k, v in failures.items() if k in WRONG})
         bad.update({"outside": tally.outside} if tally.outside else {})
+        lost = tally.submitted - tally.settled
+        bad.update({"lost": lost} if lost else {})
+        slow = tally.profile is not None and tally.profile.outside > MOST_OUTSIDE
+        bad.update({"time outside LAMMPS": 1} if slow else {})
     summary = {
         "candidates": sum(sum(t.drawn.values()) for t in tallies),
         "relaxations": sum(len(t.cpu_s) for t in tallies),
@@ -197,7 +232,16 @@ def main() -> int:
     return 1 if bad else 0
 
 
-WRONG = ("time_limit", "error", "crashed")
+MOST_OUTSIDE = 0.1
+"""Most of the relaxer's time in a large cell that may not be LAMMPS's own."""
+WRONG = (
+    "time_limit",
+    "cpu_limit",
+    "memory_limit",
+    "error",
+    "crashed",
+    "worker_lost",
+)
 """Outcomes that no candidate may have."""
 
 
@@ -205,6 +249,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="600 candidates")
     parser.add_argument("--n", type=int, help="candidates to draw, 10000 by default")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[s.name for s in (*SYSTEMS, LARGE)],
+        metavar="NAME",
+        help="one boundary, as the tables name it; may be given several times",
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -248,8 +299,11 @@ def _run(
                 if not annealing and rng.random() > 1.3 * wanted / left:
                     continue
                 wanted, dynamics = wanted - 1, dynamics - annealing
+                tally.submitted += 1
                 futures.append((candidate, parent, executor.submit(candidate)))
             parents = parents + _settled(futures, tally)
+    if system.profiled:
+        tally.profile = _profiled(prepared, parents, system.profiled, options.seed)
     asked = sum(tally.drawn.values())
     outcomes = tally.built.total() + sum(c.total() for c in tally.refused.values())
     if asked != outcomes:
@@ -274,7 +328,7 @@ def _assembled(
     outcomes = [future.result(timeout=10 * LIMIT_S) for future in waiting]
     return [
         Parent(
-            bicrystal=repeated(o.details.bicrystal, 1, system.repeat_z),
+            bicrystal=repeated(o.details.bicrystal, *system.repeat),
             cost=float(o.evaluation.cost),
         )
         for o in outcomes
@@ -383,6 +437,36 @@ def _settled(
     return relaxed
 
 
+def _profiled(prepared: Prepared, parents: list[Parent], n: int, seed: int) -> Profile:
+    """Relax `n` further candidates in this process, with the clock on."""
+    energetics = prepared.context.energetics
+    if energetics is None or not isinstance(energetics.potential, Potential):
+        raise ValueError("only relaxations by LAMMPS are profiled")
+    relaxer = LammpsRelaxer(energetics.potential, energetics.settings)
+    return profile(relaxer, islice(_more(prepared, parents, seed), n))
+
+
+def _more(prepared: Prepared, parents: list[Parent], seed: int) -> Iterator[Bicrystal]:
+    """Give candidates that are not to be annealed, built and guarded, without end."""
+    tally = Tally("profile")
+    for index in count():
+        rng = stream(seed, 3, index)
+        drawn = _drawn(prepared, parents, rng, (3, index), tally)
+        if drawn is not None and drawn[0].proposal.mutation != "anneal":
+            yield build(
+                prepared.context.template,
+                drawn[0],
+                stream(1, 3, index),
+                stoichiometric=prepared.context.stoichiometric,
+            )
+
+
+def _rate(tally: Tally) -> float | None:
+    """Return relaxations without annealing that a core does in a second."""
+    spent = sum(tally.plain_cpu_s)
+    return round(len(tally.plain_cpu_s) / spent, 3) if spent else None
+
+
 def _name(reason: str) -> str:
     return reason.split(":")[0]
 
@@ -401,6 +485,7 @@ def _print(tally: Tally) -> None:
         f"{built:.1f} ms to build and guard; relaxing {usual:.2f} CPU s, at most "
         f"{longest:.1f}"
     )
+    _print_speed(tally)
     print(f"  {'last mutation':15} {'drawn':>6} {'built':>6} {'relaxed':>8}", end="")
     print(f" {'failed':>7} {'better':>7}  refused; failed")
     for name in [m for m in MUTATIONS if tally.drawn[m]]:
@@ -409,6 +494,25 @@ def _print(tally: Tally) -> None:
             f"  {name:15} {tally.drawn[name]:6} {tally.built[name]:6} "
             f"{tally.relaxed[name]:8} {tally.failed[name].total():7} "
             f"{tally.better[name]:7}  {'; '.join(reasons)}"
+        )
+
+
+def _print_speed(tally: Tally) -> None:
+    """Say what one core does in a second, and where its time goes."""
+    if not tally.plain_cpu_s:
+        return
+    print(
+        f"  {np.median(tally.n_atoms):.0f} atoms; without annealing "
+        f"{1 / np.mean(tally.plain_cpu_s):.2f} relaxations a second and core; "
+        f"{tally.submitted} submitted, {tally.submitted - tally.settled} lost"
+    )
+    if tally.profile is not None:
+        seen = tally.profile
+        forces = seen.forces_s / seen.relaxer_s
+        print(
+            f"  of the relaxer's CPU time ({seen.relaxer_s:.1f} s, {seen.n} "
+            f"relaxations) {100 * seen.outside:.1f} % is not LAMMPS's own; "
+            f"{100 * forces:.1f} % is minimize and run"
         )
 
 
@@ -423,7 +527,12 @@ def _figures(tally: Tally) -> dict[str, Any]:
         "better": dict(tally.better),
         "annealed": tally.annealed,
         "outside": tally.outside,
+        "submitted": tally.submitted,
+        "lost": tally.submitted - tally.settled,
+        "n_atoms": float(np.median(tally.n_atoms)) if tally.n_atoms else None,
         "cpu_s": round(float(sum(tally.cpu_s)), 1),
+        "relaxations_per_core_s": _rate(tally),
+        "outside_lammps": tally.profile and round(tally.profile.outside, 4),
         "examples": tally.examples,
     }
 

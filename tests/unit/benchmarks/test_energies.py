@@ -5,9 +5,14 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from autoloop.archive import Archive
 from autoloop.config import load_campaign
+from autoloop.domain import Evaluation, Score, candidate_id
+from autoloop.plugins import load_policy
+from autoloop.testing.policies import check_policy, example_space
 
 FOLDER = Path(__file__).parents[3] / "experiments" / "benchmarks"
 
@@ -30,8 +35,52 @@ def test_every_row_has_a_run_file_and_every_run_file_a_row(energies):
         campaign = load_campaign(FOLDER / "energies" / f"{row.name}.yaml").campaign
         assert campaign.name == f"energies_{row.name}"
         assert campaign.micrograph is None
-        if row.name.startswith("cdte"):
+        if row.name.startswith("cdte") and not row.name.endswith("_rich"):
             assert campaign.energy.gamma_excess == 0
+
+
+@pytest.mark.parametrize(("limit", "mu_fraction"), [("cd", 0), ("te", 1)])
+def test_rows_at_a_limit_of_the_chemical_potential(energies, limit, mu_fraction):
+    """Cd comes first in CdTe, so that 0 is rich in it."""
+    path = FOLDER / "energies" / f"cdte_s3_112_{limit}_rich.yaml"
+    energy = load_campaign(path).campaign.energy
+    assert (energy.mu_fraction, energy.gamma_excess) == (mu_fraction, "any")
+
+
+def test_policy_of_the_two_period_row_keeps_the_contract():
+    path = FOLDER / "energies" / "cu_s5_210_two_periods.yaml"
+    campaign = load_campaign(path).campaign
+    assert (campaign.cell.max_repeat, campaign.cell.max_missing) == ((1, 2), 2)
+    policy = load_policy(campaign.policy.name, campaign.policy.options, path.parent)
+    check_policy(policy)
+
+
+def test_policy_of_the_two_period_row_repeats_takes_and_anneals():
+    """Once a boundary is known it is repeated; once repeated, edited and heated."""
+    policy = load_policy("./two_periods.py", {"start": 1}, FOLDER / "energies")
+    space, rng = example_space(), np.random.default_rng(0)
+
+    def known(index, proposal, cost):
+        return Evaluation(
+            id=candidate_id(0, index),
+            cycle=0,
+            index=index,
+            proposal=proposal,
+            score=Score(energy_j_per_m2=cost),
+            cost=cost,
+            fingerprint=str(index),
+        )
+
+    (first,) = policy.propose(space, Archive(), 1, rng)
+    assert first.mutation == "assemble"
+    whole = known(0, first, 0.95)
+    (second, *_) = policy.propose(space, Archive([whole]), 4, rng)
+    assert (second.mutation, second.parents) == ("replicate", (whole.id,))
+    assert second.parameters == {"repeat_x": 1, "repeat_z": 2}
+    repeated = known(1, second, 0.95)
+    later = policy.propose(space, Archive([whole, repeated]), 16, rng)
+    assert {p.mutation for p in later} == {"vacate", "anneal"}
+    assert {p.parents for p in later} == {(repeated.id,)}
 
 
 @pytest.mark.parametrize(("energy", "status"), [(0.0223, 0), (0.0323, 1)])
