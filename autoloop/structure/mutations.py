@@ -1,8 +1,9 @@
 """From a proposal to an unrelaxed bicrystal: the mutations by name.
 
-What each does stands in `autoloop.structure.assemble`, `autoloop.structure.edits` and
-`autoloop.structure.termination`; here is what a policy needs to know of them: how many
-parents, which parameters, whether they apply to an element.
+What each does stands in `autoloop.structure.assemble`, `autoloop.structure.edits`,
+`autoloop.structure.merging` and `autoloop.structure.termination`; here is what a policy
+needs to know of them: how many parents, which parameters, whether they apply to an
+element.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from autoloop.errors import SimulationError
 from autoloop.structure import edits
 from autoloop.structure.assemble import assemble, balanced, subset
 from autoloop.structure.edits import room_at
+from autoloop.structure.merging import merge
 from autoloop.structure.space import Dimension
 from autoloop.structure.template import BoundaryTemplate
 from autoloop.structure.termination import terminate
@@ -156,7 +158,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "merge": Mutation(
         n_parents=2,
         dimensions=(_share("start"), _real("share", 0.1, 0.9)),
-        apply=_quiet(edits.merge),
+        apply=_quiet(merge),
     ),
     "rattle": Mutation(
         n_parents=1, dimensions=(_real("amplitude", 0.02, 0.5),), apply=edits.rattle

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+HEATING: Final = ("temperature_k", "steps")
+"""Parameters of molecular dynamics before a relaxation, of any proposal."""
+MAX_TEMPERATURE_K: Final = 2000.0
+MAX_STEPS: Final = 20000
+"""Longest dynamics, of 2 fs a step: minutes for a cell of a thousand atoms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,25 @@ class SearchSpace:
         """Whether the vector has a legal value for every dimension and no other key."""
         return set(vector) == {d.name for d in self.dimensions} and all(
             d.contains(vector[d.name]) for d in self.dimensions
+        )
+
+    def allows(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the parameters may stand in an `assemble` proposal.
+
+        A vector of the space, and with it, if at all, `temperature_k` and `steps`: the
+        heating that comes before the relaxation.
+        """
+        if not set(parameters) >= set(HEATING):
+            return self.contains(parameters)
+        temperature, steps = (parameters[name] for name in HEATING)
+        vector = {k: v for k, v in parameters.items() if k not in HEATING}
+        return (
+            self.contains(vector)
+            and isinstance(temperature, int | float)
+            and 0.0 < temperature <= MAX_TEMPERATURE_K
+            and isinstance(steps, int)
+            and not isinstance(steps, bool)
+            and 1 <= steps <= MAX_STEPS
         )
 
     def encode(self, vectors: list[Mapping[str, Any]]) -> NDArray[np.float64]:

@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 from autoloop.domain import Grain, GrainBoundary
 from autoloop.errors import ConfigError
 from autoloop.geometry import orientation
-from autoloop.structure.beam import common_depth
+from autoloop.structure.cells import CommonCell, common_cell
 from autoloop.structure.lattices import (
-    CommonPeriod,
-    common_period,
     equivalent,
     exchange_inverts,
     exchanged,
     primitive_basis,
     primitive_vectors,
-    zone_period,
 )
 from autoloop.structure.planes import generated_cell, in_plane_fractions, plane_spacing
 
@@ -61,6 +58,8 @@ class GrainTemplate:
         Equal to `numbers` where the polarity is known or the crystal has none.
     strains : (float, float)
         Stretch along the boundary and along the beam, each signed.
+    shear_strain : float
+        Angle by which planes normal to x are sheared along the beam, signed [radians].
     """
 
     lattice: Array
@@ -71,6 +70,7 @@ class GrainTemplate:
     to_reference: Array
     reversed_numbers: NDArray[np.int64]
     strains: tuple[float, float]
+    shear_strain: float = 0.0
 
     @property
     def open_polarity(self) -> bool:
@@ -86,6 +86,10 @@ class BoundaryTemplate:
     ----------
     width, depth : float
         Cell along the boundary and along the beam [Å].
+    shear : float
+        Step along the beam that goes with one width along the boundary, in
+        (-depth/2, depth/2] [Å]: the cell's edges are (width, 0, shear) and
+        (0, 0, depth). 0 in a rectangular cell.
     upper, lower : GrainTemplate
         The grains.
     shift_cell : (2, 2) float array
@@ -96,8 +100,8 @@ class BoundaryTemplate:
     free_thickness, block_thickness : float
         Of each grain: next to the boundary, and its far end [Å].
     strain : float
-        Largest of both grains' strains, along the boundary and along the beam; each by
-        itself is in the grains.
+        Largest of both grains' strains, along the boundary and along the beam, and
+        shears; each by itself is in the grains.
     turn_deg : float
         Error of the misorientation that the common period makes [degrees].
     exact : bool
@@ -119,6 +123,12 @@ class BoundaryTemplate:
     turn_deg: float
     exact: bool
     stoichiometry: tuple[tuple[int, int], ...]
+    shear: float = 0.0
+
+    @property
+    def cell(self) -> Array:
+        """Edges in the boundary plane as rows (x, z), (2, 2) [Å]."""
+        return np.array([[self.width, self.shear], [0.0, self.depth]])
 
 
 def build_template(
@@ -131,8 +141,9 @@ def build_template(
     max_depth: float = 40.0,
     free_thickness: float = 13.0,
     open_polarity: tuple[bool, bool] = (False, False),
+    oblique: bool | None = None,
 ) -> BoundaryTemplate:
-    """Lay both grains over one cell.
+    """Lay both grains over one cell, the smallest that suits both.
 
     Parameters
     ----------
@@ -143,7 +154,8 @@ def build_template(
     cutoff : float
         Range of the potential [Å]; blocks are made thicker than twice this.
     max_strain : float
-        Largest strain of a grain in either direction; both grains share it.
+        Largest strain of a grain in either direction, and largest shear in the
+        boundary plane; both grains share it.
     max_period : float
         Longest cell along the boundary [Å].
     max_depth : float
@@ -153,6 +165,9 @@ def build_template(
     open_polarity : (bool, bool)
         Whether the polarity of the upper and the lower grain is unknown; without
         effect on crystals that have none.
+    oblique : bool, optional
+        Whether the cell may be oblique where that makes it smaller; if not given,
+        small ones stay rectangular.
 
     Raises
     ------
@@ -165,71 +180,57 @@ def build_template(
             f"{model.upper.crystal.name}: there is no boundary; check zone_axis, up "
             "and rotation_deg"
         )
-    period = common_period(
-        model.upper, model.lower, max_strain=max_strain, max_period=max_period
+    cell = common_cell(
+        model.upper,
+        model.lower,
+        max_strain=max_strain,
+        max_period=max_period,
+        max_depth=max_depth,
+        oblique=oblique,
     )
-    beam = common_depth(
-        model.upper, model.lower, max_strain=max_strain, max_depth=max_depth
-    )
-    depth = beam.depth
-    upper, lower = (
-        _grain(grain, unstrained, row, (period.width, depth), n, open_polarity=unknown)
-        for grain, unstrained, row, n, unknown in (
-            (
-                *(model.upper, reference.upper, period.upper),
-                *(beam.n_upper, open_polarity[0]),
-            ),
-            (
-                *(model.lower, reference.lower, period.lower),
-                *(beam.n_lower, open_polarity[1]),
-            ),
-        )
-    )
+    upper = _grain(model.upper, reference.upper, cell, 1, open_polarity[0])
+    lower = _grain(model.lower, reference.lower, cell, 2, open_polarity[1])
     repeats = np.vstack(
-        [in_plane_fractions(g.lattice, period.width, depth) for g in (upper, lower)]
+        [in_plane_fractions(g.lattice, *cell.size) for g in (upper, lower)]
     )
     spacing = max(upper.spacing, lower.spacing)
     return BoundaryTemplate(
-        width=period.width,
-        depth=depth,
+        width=cell.period.width,
+        depth=cell.beam.depth,
+        shear=cell.shear,
         upper=upper,
         lower=lower,
-        shift_cell=generated_cell(repeats, period.width, depth),
+        shift_cell=generated_cell(repeats, *cell.size),
         bond_length=min(_bond_length(g) for g in (upper, lower)),
         free_thickness=free_thickness,
         block_thickness=2 * cutoff + spacing + 0.1,
-        strain=max(abs(strain) for g in (upper, lower) for strain in g.strains),
-        turn_deg=period.turn_deg(),
-        exact=_is_exact(period),
+        strain=max(
+            abs(strain)
+            for g in (upper, lower)
+            for strain in (*g.strains, g.shear_strain)
+        ),
+        turn_deg=cell.period.turn_deg(),
+        exact=_is_exact(cell),
         stoichiometry=_species(model),
     )
 
 
-def _is_exact(period: CommonPeriod) -> bool:
+def _is_exact(cell: CommonCell) -> bool:
     # 0.02 Å over one period: below what any image shows
+    period = cell.period
     drift = abs(np.deg2rad(period.turn_deg())) * period.width
-    return bool(2 * period.strain() * period.width < 0.02 and drift < 0.02)
+    apart = 2 * period.strain() * period.width
+    return bool(max(apart, drift, abs(cell.slip)) < 0.02)
 
 
 def _grain(
-    grain: Grain,
-    reference: Grain,
-    row: Array,
-    cell: tuple[float, float],
-    n_periods: int,
-    *,
-    open_polarity: bool,
+    grain: Grain, reference: Grain, cell: CommonCell, which: int, open_polarity: bool
 ) -> GrainTemplate:
-    width, depth = cell
-    stretch = (
-        width / float(np.linalg.norm(row)),
-        depth / (n_periods * zone_period(grain)),
-    )
-    deform = _deformation(row, stretch)
+    deform = cell.deformation(which)
     lattice = primitive_vectors(grain) @ deform.T
     basis, numbers = primitive_basis(grain)
     basis = basis @ deform.T
-    spacing = plane_spacing(lattice, width, depth)
+    spacing = plane_spacing(lattice, *cell.size)
     # Whole lattice planes still, so that a window that ends anywhere counts alike.
     spacing *= max(1, int(np.ceil(_MIN_SPACING / spacing)))
     reverse = open_polarity and exchange_inverts(grain.crystal)
@@ -241,15 +242,9 @@ def _grain(
         terminations=_distinct_heights(basis[:, 1], spacing),
         to_reference=_to_reference(grain, reference, deform),
         reversed_numbers=exchanged(numbers) if reverse else numbers,
-        strains=(stretch[0] - 1, stretch[1] - 1),
+        strains=cell.strains(which),
+        shear_strain=cell.shear_strain(which),
     )
-
-
-def _deformation(row: Array, stretch: tuple[float, float]) -> Array:
-    """Return what lays a row along x, then stretches along x and z, (3, 3)."""
-    c, s = row / np.linalg.norm(row)
-    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    return np.asarray(np.diag([stretch[0], 1.0, stretch[1]]) @ turn)
 
 
 def _to_reference(grain: Grain, reference: Grain, deform: Array) -> Array:

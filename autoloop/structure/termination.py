@@ -92,8 +92,10 @@ def _free_sites(
     """Return the first sites of a grain's lattice, from its depth on, without atom."""
     n_x = round(float(bicrystal.cell[0, 0]) / template.width)
     n_z = round(float(bicrystal.cell[2, 2]) / template.depth)
+    # a cell repeated in two steps may be sheared by whole depths less
+    cell = replace(widened(template, n_x, n_z), shear=float(bicrystal.cell[0, 2]))
     sites, numbers = fill(
-        widened(template, n_x, n_z),
+        cell,
         template.upper if upper else template.lower,
         bicrystal.origins[0 if upper else 1],
         bicrystal.boundary_height - CORE,

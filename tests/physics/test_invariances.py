@@ -21,6 +21,7 @@ from autoloop.domain import (
     UPPER_BLOCK,
     Bicrystal,
     Candidate,
+    Crystal,
     Grain,
     GrainBoundary,
     Proposal,
@@ -33,6 +34,7 @@ from autoloop.relax.energy import EnergyModel, boundary_energy, make_energy_mode
 from autoloop.relax.engine import LammpsRelaxer, single_point
 from autoloop.relax.potentials import Potential, find_potential
 from autoloop.structure.assemble import assemble
+from autoloop.structure.coincidence import coincidence_boundary
 from autoloop.structure.crystals import find_crystal
 from autoloop.structure.edits import repeated
 from autoloop.structure.mutations import MUTATIONS, applicable, build
@@ -41,7 +43,7 @@ from autoloop.structure.template import BoundaryTemplate, build_template
 STATIC = 1e-6  # [J/m²]
 RELAXED = 1e-4  # [J/m²]
 
-CASES = {
+TILTS = {
     "Cu S5(310)": ("Cu", "Cu_mishin1.eam.alloy", (0, 0, 1), (3, 1, 0), (3, -1, 0)),
     "Si S9(221)": ("Si", "Si.sw", (1, -1, 0), (2, 2, 1), (-2, -2, 1)),
     "CdTe S5(310)": (
@@ -59,6 +61,13 @@ CASES = {
         (-1, -1, 2),
     ),
 }
+# In oblique cells, by axis, Sigma and plane; the first is sheared by a third of its
+# depth, the second by a half.
+SHEARED = {
+    "Cu S5(102)": ("Cu", "Cu_mishin1.eam.alloy", (0, 0, 1), 5, (1, 0, 2)),
+    "CdTe S13(320)": ("CdTe", "CdTeZnSeHgS0.sw", (0, 0, 1), 13, (3, 2, 0)),
+}
+CASES = (*TILTS, *SHEARED)
 cases = pytest.mark.parametrize("case", CASES)
 quietly = settings(max_examples=8, deadline=None, derandomize=True)
 
@@ -92,21 +101,25 @@ class System:
 
 @cache
 def system(case: str) -> System:
-    name, file, zone, up, down = CASES[case]
+    name, file = (TILTS.get(case) or SHEARED[case])[:2]
     reference = find_crystal(name)
     potential = find_potential(file, base=Path(), species=reference.species)
     crystal, _ = relaxed_crystal(potential, reference)
-    model, given_ = (
-        GrainBoundary(
-            upper=Grain(crystal=c, zone_axis=zone, up=up),
-            lower=Grain(crystal=c, zone_axis=zone, up=down),
-        )
-        for c in (crystal, reference)
-    )
+    model, given_ = (grain_boundary(case, c) for c in (crystal, reference))
     template = build_template(model, given_, cutoff=cutoff(potential))
     spacings = (template.upper.spacing, template.lower.spacing)
     energy_model = make_energy_model(potential, crystal, crystal, spacings=spacings)
     return System(potential=potential, template=template, model=energy_model)
+
+
+def grain_boundary(case: str, crystal: Crystal) -> GrainBoundary:
+    if case in SHEARED:
+        return coincidence_boundary(crystal, *SHEARED[case][2:])
+    zone, up, down = TILTS[case][2:]
+    return GrainBoundary(
+        upper=Grain(crystal=crystal, zone_axis=zone, up=up),
+        lower=Grain(crystal=crystal, zone_axis=zone, up=down),
+    )
 
 
 @cache
@@ -141,9 +154,12 @@ def turned_over(bicrystal: Bicrystal, about: str) -> Bicrystal:
     """Turn by 180 degrees, so that the upper grain becomes the lower one."""
     signs = np.array([1, -1, -1] if about == "x" else [-1, -1, 1])
     top = np.array([0.0, 2 * bicrystal.boundary_height, 0.0])
+    cell = bicrystal.cell.copy()
+    cell[0, 2] *= -1  # about either axis
     other = np.array([FREE, LOWER_BLOCK, UPPER_BLOCK])
     return replace(
         bicrystal,
+        cell=cell,
         positions=bicrystal.positions * signs + top,
         grains=3 - bicrystal.grains,
         regions=other[bicrystal.regions],
@@ -238,10 +254,24 @@ def block_of(bicrystal: Bicrystal, region: int) -> np.ndarray:
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(case=st.sampled_from(sorted(CASES)), seed=st.integers(0, 2**32 - 1))
 def test_no_mutation_reaches_into_a_block(name, case, seed):
-    template, rng = system(case).template, np.random.default_rng(seed)
+    if name in applicable(system(case).template):
+        changed(case, name, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("case", SHEARED)
+def test_every_mutation_finds_its_way_in_a_sheared_cell(case):
+    """Of a few draws one gives a boundary that relaxes, as in rectangular cells."""
+    assert abs(system(case).template.shear) > 1.0
+    rng = np.random.default_rng(1)
+    for name in applicable(system(case).template):
+        if name != "assemble":
+            assert any(changed(case, name, rng) for _ in range(8)), name
+
+
+def changed(case, name, rng):
+    """Whether a mutation, drawn at random, relaxes; it must keep out of the blocks."""
+    template = system(case).template
     bicrystal, _ = parent(case)
-    if name not in applicable(template):
-        return
     mutation = MUTATIONS[name]
     others = (
         translated(bicrystal, 1, np.array([0.7, 0.0, 0.4])),
@@ -262,9 +292,10 @@ def test_no_mutation_reaches_into_a_block(name, case, seed):
     try:
         made = build(template, candidate, rng, stoichiometric=False)
     except SimulationError:
-        return
+        return False
     n = [round(float(made.cell[a, a] / bicrystal.cell[a, a])) for a in (0, 2)]
     large = repeated(bicrystal, *n)
+    np.testing.assert_allclose(made.cell, large.cell, atol=1e-9)
     below, above = block_of(made, LOWER_BLOCK), block_of(made, UPPER_BLOCK)
     np.testing.assert_allclose(below, block_of(large, LOWER_BLOCK), atol=1e-9)
     # the upper block may be carried along as a whole: its heights keep their distances
@@ -276,8 +307,9 @@ def test_no_mutation_reaches_into_a_block(name, case, seed):
     try:
         relaxed, _ = system(case).relax(made)
     except SimulationError:
-        return
+        return False
     rest = relaxed.positions - made.positions
     # LAMMPS takes positions into its box, a last digit apart
     assert np.abs(rest[made.regions == LOWER_BLOCK]).max() < 1e-9
     assert np.ptp(rest[made.regions == UPPER_BLOCK], axis=0).max() < 1e-9
+    return True

@@ -18,6 +18,8 @@ from autoloop.geometry import (
     orientation,
     periodic_pairs,
     project_columns,
+    reduced_cell,
+    reduced_shear,
     window_weights,
     wrapped,
 )
@@ -225,6 +227,89 @@ def test_no_atoms_have_no_pairs() -> None:
     pairs, distances = periodic_pairs(np.empty((0, 3)), np.eye(3), 1.0)
     assert pairs.shape == (0, 2)
     assert distances.shape == (0,)
+
+
+sheared = st.builds(
+    lambda width, depth, shear: np.array(
+        [[width, 0.0, shear], [0.0, 30.0, 0.0], [0.0, 0.0, depth]]
+    ),
+    st.floats(2.0, 9.0),
+    st.floats(2.0, 9.0),
+    st.floats(-40.0, 40.0),
+)
+
+
+@given(cell=sheared)
+def test_the_reduced_cell_is_the_shortest_of_the_same_lattice(cell: Array) -> None:
+    short = reduced_cell(cell)
+    steps = np.linalg.solve(cell.T, short.T).T
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+    assert abs(np.linalg.det(steps)) == pytest.approx(1.0)
+    a, c = short[0], short[2]
+    assert abs(a @ c) <= (0.5 + 1e-8) * min(a @ a, c @ c)
+    # The same cell with its shear reduced spans the same lattice again.
+    other = cell.copy()
+    other[0, 2] = reduced_shear(cell[0, 2], cell[2, 2])
+    assert abs(other[0, 2]) <= cell[2, 2] / 2 * (1 + 1e-8)
+    whole = (cell[0, 2] - other[0, 2]) / cell[2, 2]
+    assert whole == pytest.approx(round(whole), abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 1000), cell=sheared)
+def test_minimum_image_in_a_sheared_cell(seed: int, cell: Array) -> None:
+    vectors = np.random.default_rng(seed).uniform(-12, 12, (20, 3))
+    found = minimum_image(vectors, cell)
+    cells = (found - vectors) @ np.linalg.inv(cell)
+    np.testing.assert_allclose(cells, np.round(cells), atol=ROUNDING)
+    shortest = brute_shortest(vectors, cell)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), shortest, atol=ROUNDING)
+    np.testing.assert_allclose(found[:, 1], vectors[:, 1])
+
+
+def brute_shortest(vectors: Array, cell: Array) -> Array:
+    """Along z the nearest of every row of cells, of all rows within reach."""
+    lengths = []
+    for i in range(-24, 25):
+        images = vectors + i * cell[0]
+        images[:, 2] -= cell[2, 2] * np.round(images[:, 2] / cell[2, 2])
+        lengths.append(np.linalg.norm(images, axis=1))
+    return np.min(lengths, axis=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    n=st.integers(1, 14),
+    radius=st.floats(0.3, 4.0),
+    cell=sheared,
+)
+def test_pairs_in_a_sheared_cell(seed: int, n: int, radius: float, cell: Array) -> None:
+    positions = random_positions(seed, n, np.array([20.0, 6.0, 12.0]))
+    pairs, distances = periodic_pairs(positions, cell, radius)
+    i, j = np.triu_indices(n, 1)
+    shortest = brute_shortest(positions[j] - positions[i], cell)
+    expected = {
+        (int(a), int(b)): d
+        for a, b, d in zip(i, j, shortest, strict=True)
+        if d <= radius
+    }
+    assert {(int(a), int(b)) for a, b in pairs} == set(expected)
+    assert len(pairs) == len(expected)
+    for (a, b), distance in zip(pairs, distances, strict=True):
+        assert distance == pytest.approx(expected[int(a), int(b)], abs=1e-6)
+
+
+@given(seed=st.integers(0, 1000), cell=sheared)
+def test_wrapped_into_a_sheared_cell(seed: int, cell: Array) -> None:
+    before = random_positions(seed, 30, np.array([40.0, 40.0, 30.0]))
+    after = wrapped(before, cell)
+    cells = (after - before) @ np.linalg.inv(cell)
+    np.testing.assert_allclose(cells, np.round(cells), atol=1e-7)
+    inside = (after @ np.linalg.inv(cell))[:, [0, 2]]
+    # An atom on a face may lie outside by rounding.
+    assert np.all(inside >= -1e-8)
+    assert np.all(inside < 1.0)
 
 
 # --- columns ------------------------------------------------------------------------

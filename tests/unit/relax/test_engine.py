@@ -10,7 +10,7 @@ import pytest
 from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal
 from autoloop.errors import SimulationError
 from autoloop.geometry import periodic_pairs
-from autoloop.relax.engine import LammpsRelaxer, RelaxSettings
+from autoloop.relax.engine import LammpsRelaxer, RelaxSettings, single_point
 from autoloop.relax.potentials import find_potential, shipped_folder
 from autoloop.relax.session import session
 
@@ -189,3 +189,42 @@ def test_lammps_error_is_explained_and_survived(tmp_path, capfd):
 def test_species_unknown_to_the_potential_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="without species"):
         relax(SILICON, slab("Cu", 3.615, 12))
+
+
+def described_by(bicrystal, shear):
+    """Return a slab of one lattice with another step along z in its first edge."""
+    cell = bicrystal.cell.copy()
+    cell[0, 2] = shear
+    return replace(bicrystal, cell=cell)
+
+
+@pytest.mark.parametrize("times", [1, -1, 2])
+def test_a_sheared_cell_of_the_same_lattice_gives_the_same_energies(times):
+    """In other axes of LAMMPS, at most half a depth of tilt, and back again."""
+    flat = slab("Cu", 3.615, 8)
+    first = single_point(COPPER, flat)
+    # two cells deep, and every other row a cell further
+    deep = replace(
+        flat,
+        cell=flat.cell * np.array([[1], [1], [2]]),
+        **{n: np.tile(getattr(flat, n), 2) for n in ("numbers", "grains", "regions")},
+        positions=np.vstack((flat.positions, flat.positions + flat.cell[2])),
+    )
+    sheared = described_by(deep, times * flat.cell[2, 2])
+    np.testing.assert_allclose(
+        single_point(COPPER, sheared), np.tile(first, 2), atol=1e-9
+    )
+    relaxed, other = relax(COPPER, sheared), relax(COPPER, flat)
+    moved = relaxed.bicrystal.positions - sheared.positions
+    expected = other.bicrystal.positions - flat.positions
+    # Both within the force tolerance of one minimum.
+    assert np.abs(moved - np.tile(expected, (2, 1))).max() < 5e-3
+
+
+def test_a_cell_out_of_its_frame_is_refused():
+    bicrystal = slab("Cu", 3.615, 9)
+    for row, column in ((0, 1), (2, 0), (2, 1)):
+        cell = bicrystal.cell.copy()
+        cell[row, column] = 0.3
+        with pytest.raises(ValueError, match="y must be normal to a, and z along c"):
+            single_point(COPPER, replace(bicrystal, cell=cell))

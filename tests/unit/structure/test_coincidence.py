@@ -114,11 +114,11 @@ def test_another_program_lists_the_same_rotations(axis: Indices) -> None:
         # how many of ours each holds: it does not look for primitive ones in fcc.
         ("Cu", (0, 0, 1), 5, (3, 1, 0), 41.3231, 2),
         ("Cu", (0, 0, 1), 5, (0, 0, 1), 65.3375, 2),
-        ("Cu", (1, 1, 1), 7, (1, 1, 1), 158.435, 2),
+        ("Cu", (1, 1, 1), 7, (1, 1, 1), 158.435, 4),
         ("Cu", (1, 1, 0), 11, (1, -1, 3), 43.340, 2),
         ("W", (0, 0, 1), 5, (0, 0, 1), 50.0925, 1),
-        # Hexagonal; ours are rectangles of two.
-        ("W", (1, 1, 1), 7, (1, 1, 1), 121.4677, 0.5),
+        # Hexagonal, as ours.
+        ("W", (1, 1, 1), 7, (1, 1, 1), 121.4677, 1),
     ],
 )
 def test_cells_of_another_program_hold_ours(
@@ -260,8 +260,10 @@ def test_a_twin_of_the_other_polarity_is_asked_for_by_its_angle() -> None:
         ("Cu", (0, 0, 1), 29, np.sqrt(14.5), np.sqrt(14.5)),
         ("W", (0, 0, 1), 5, np.sqrt(5), np.sqrt(5)),
         ("SrTiO3", (0, 0, 1), 13, np.sqrt(13), np.sqrt(13)),
-        # Twice the hexagonal cell of (111), of edge a sqrt(Sigma/2) in fcc.
-        ("Cu", (1, 1, 1), 7, np.sqrt(10.5), np.sqrt(3.5)),
+        # The hexagonal cell of (111), of edge a sqrt(Sigma/2) in fcc, and its height.
+        ("Cu", (1, 1, 1), 7, np.sqrt(21 / 8), np.sqrt(3.5)),
+        ("Si", (1, 1, 1), 13, np.sqrt(39 / 8), np.sqrt(6.5)),
+        # Twice that: where it is small, the cell stays rectangular.
         ("CdTe", (1, 1, 1), 3, np.sqrt(1.5), np.sqrt(0.5)),
     ],
 )
@@ -304,7 +306,7 @@ def test_any_plane_of_a_coincidence_lattice_has_an_exact_cell(
     )
     area = template.width * template.depth
     for grain in (template.upper, template.lower):
-        for vector in ([template.width, 0, 0], [0, 0, template.depth]):
+        for vector in ([template.width, 0, template.shear], [0, 0, template.depth]):
             indices = np.linalg.solve(grain.lattice.T, vector)
             np.testing.assert_allclose(indices, np.round(indices), atol=1e-6)
     # A planar coincidence cell: its area over that of a plane's own is whole.

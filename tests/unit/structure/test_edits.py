@@ -30,6 +30,7 @@ from autoloop.structure.assemble import (
 from autoloop.structure.crystals import find_crystal
 from autoloop.structure.edits import CORE, repeated
 from autoloop.structure.lattices import exchange_inverts
+from autoloop.structure.merging import merge
 from autoloop.structure.mutations import MUTATIONS, applicable, build
 from autoloop.structure.template import BoundaryTemplate, build_template
 from autoloop.structure.termination import terminate
@@ -230,14 +231,14 @@ def test_merge_repeats_the_smaller_cell(template: BoundaryTemplate) -> None:
     small = parent_of(template)
     other = assemble(template, {"shift_u": 0.6, "shift_v": 0.1, "overlap": 0.7})
     large = repeated(other, 2, 1)
-    made = edits.merge(template, (small, large), {"start": 0.1, "share": 0.4})
+    made = merge(template, (small, large), {"start": 0.1, "share": 0.4})
     np.testing.assert_allclose(made.cell, large.cell)
     for region in (1, 2):
         n = np.sum(small.regions == region)
         assert np.sum(made.regions == region) == 2 * n
     odd = repeated(other, 3, 1)
     with pytest.raises(SimulationError, match=r"^cells: "):
-        edits.merge(template, (large, odd), {"start": 0.1, "share": 0.4})
+        merge(template, (large, odd), {"start": 0.1, "share": 0.4})
 
 
 def test_terminate_changes_a_whole_plane_of_a_repeated_cell(

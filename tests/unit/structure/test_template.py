@@ -108,7 +108,7 @@ def test_formula_units() -> None:
 def lattice_holds(template: BoundaryTemplate) -> None:
     """Both grains repeat with the cell, to what rounding leaves of 60 Å."""
     for grain in (template.upper, template.lower):
-        for vector in ([template.width, 0, 0], [0, 0, template.depth]):
+        for vector in ([template.width, 0, template.shear], [0, 0, template.depth]):
             indices = np.linalg.solve(grain.lattice.T, vector)
             np.testing.assert_allclose(indices, np.round(indices), atol=1e-9)
 
@@ -295,7 +295,7 @@ def test_planes_of_high_indices_are_taken_together_in_whole_numbers() -> None:
     """Else a window ending among them would count a compound wrongly."""
     upper = Grain(crystal=COPPER, zone_axis=(2, 2, 1), up=(1, -1, 0), rotation_deg=12)
     model = GrainBoundary(upper=upper, lower=replace(upper, rotation_deg=-12))
-    template = built(model)
+    template = built(model, oblique=False)
     plane = template.width * template.depth
     for grain in (template.upper, template.lower):
         # Planes that hold one lattice point of the cell each lie closer than 0.05 Å.
