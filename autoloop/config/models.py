@@ -214,6 +214,9 @@ class CellSection(Section):
         Longest cell along the boundary [Å].
     max_depth : float
         Deepest cell along the beam where the periods of the grains differ [Å].
+    oblique : bool, optional
+        Whether the cell may be oblique in the boundary plane: true wherever that makes
+        it smaller, false never; left out, only where a rectangular one would be large.
     max_repeat : (int, int)
         Most repetitions of the cell that are tried, along the boundary and along the
         beam.
@@ -224,6 +227,7 @@ class CellSection(Section):
     max_strain: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     max_period: Annotated[float, Field(gt=0, le=1000)] = 60.0
     max_depth: Annotated[float, Field(gt=0, le=1000)] = 40.0
+    oblique: bool | None = None
     max_repeat: tuple[Repeat, Repeat] = (1, 1)
     max_missing: Annotated[int, Field(ge=0, le=100)] = 0
 

@@ -105,6 +105,7 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         max_strain=campaign.cell.max_strain,
         max_period=campaign.cell.max_period,
         max_depth=campaign.cell.max_depth,
+        oblique=campaign.cell.oblique,
         open_polarity=(
             campaign.grains[0].polarity == "open",
             campaign.grains[1].polarity == "open",
@@ -218,6 +219,8 @@ def _tells_atoms_apart(model: AseModel) -> bool:
 
 def _cell_note(template: BoundaryTemplate) -> str:
     cell = f"cell {template.width:.2f} x {template.depth:.2f} Å"
+    if template.shear:
+        cell += f", sheared by {template.shear:.2f} Å along the beam"
     if template.exact:
         return f"{cell}, the coincidence period"
     return (
