@@ -37,6 +37,7 @@ from autoloop.report.events import event_log, log_listener
 from autoloop.report.finalists import finalists, mu_diagram
 from autoloop.report.live import Progress, show_progress
 from autoloop.report.status import ENDINGS, JOURNAL_NAME, journal_path
+from autoloop.screening import ScreeningRule
 from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 
@@ -232,6 +233,7 @@ def _see_through(
             n_evaluations=campaign.budget.evaluations,
             wall_time_s=None if wall_time is None else 60 * wall_time,
             stopping=stopping,
+            screening=_screening(campaign),
             listeners=(log_listener(), events, progress, keep_time),
         )
         reason = controller.run()
@@ -248,6 +250,15 @@ def _see_through(
     journal.put_meta("ended", reason)
     journal.put_meta("state", _STATE.get(reason, "finished"))
     return reason
+
+
+def _screening(campaign: Campaign) -> ScreeningRule | None:
+    """Return the rule of early looks; none where energy has no say in the cost."""
+    weights = campaign.weights
+    total = weights.ssim + weights.emd + weights.energy
+    if not campaign.search.screening or weights.energy == 0:
+        return None
+    return ScreeningRule(energy_share=weights.energy / total)
 
 
 def _conclude(folder: Path, reason: str) -> int:

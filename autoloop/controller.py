@@ -17,11 +17,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Final
 
 from autoloop.archive import Archive
-from autoloop.domain import Candidate, Evaluation, Proposal, candidate_id, stream
+from autoloop.domain import (
+    Candidate,
+    EarlyLook,
+    Evaluation,
+    Proposal,
+    candidate_id,
+    stream,
+)
 from autoloop.errors import ConfigError, JournalError
 from autoloop.journal import Journal
 from autoloop.protocols import Event, Executor, Listener, Outcome, Policy
 from autoloop.records import pack
+from autoloop.screening import ScreeningRule
 from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 
@@ -64,6 +72,8 @@ class Controller:
         Time after which `run` ends, counted from its call [s].
     stopping : StoppingRule, optional
         When to end before the budget is used up.
+    screening : ScreeningRule, optional
+        Which candidates to give up after a brief look.
     listeners : sequence of callable
         Each is told every `Event`.
     """
@@ -82,6 +92,7 @@ class Controller:
         n_evaluations: int,
         wall_time_s: float | None = None,
         stopping: StoppingRule | None = None,
+        screening: ScreeningRule | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         if batch < 1 or lag < 0 or n_evaluations < 1:
@@ -100,6 +111,7 @@ class Controller:
         self._n_evaluations = n_evaluations
         self._wall_time_s = wall_time_s
         self._stopping = stopping
+        self._screening = screening
         self._listeners = listeners
         self._details = functools.lru_cache(maxsize=64)(journal.details)
         self._proposals = journal.proposals()
@@ -171,6 +183,7 @@ class Controller:
 
     def _start(self, cycle: int, proposals: tuple[Proposal, ...]) -> None:
         """Submit what is neither recorded nor a repeat nor beyond the budget."""
+        archive = self._archive(cycle)
         for index, proposal in enumerate(proposals):
             if cycle * self._batch + index >= self._n_evaluations:
                 break
@@ -183,9 +196,18 @@ class Controller:
                 continue
             parents = tuple(self._details(p).bicrystal for p in proposal.parents)
             candidate = Candidate(
-                id=id_, cycle=cycle, index=index, proposal=proposal, parents=parents
+                id=id_,
+                cycle=cycle,
+                index=index,
+                proposal=proposal,
+                parents=parents,
+                look=self._look(archive, cycle * self._batch + index),
             )
             self._running[self._executor.submit(candidate)] = candidate
+
+    def _look(self, archive: Archive, position: int) -> EarlyLook | None:
+        rule = self._screening
+        return None if rule is None else rule.look(archive, position)
 
     def _wait_through(self, cycle: int) -> None:
         """Record results until all of this cycle and those before it are known."""
@@ -291,7 +313,7 @@ def _checked(
                 " is not a scored evaluation of the archive it was given"
             )
     parameters = json.loads(text)
-    if proposal.mutation == "assemble" and not space.contains(parameters):
+    if proposal.mutation == "assemble" and not space.allows(parameters):
         bounds = ", ".join(f"{d.name} [{d.low}, {d.high}]" for d in space.dimensions)
         raise ConfigError(
             f"policy {policy}: proposes {parameters}, outside the space ({bounds})"

@@ -354,6 +354,22 @@ class Proposal:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyLook:
+    """When to give a candidate up after the first steps of its relaxation.
+
+    Attributes
+    ----------
+    highest_j_per_m2 : float
+        Boundary energy after them above which it is hopeless.
+    audited : bool
+        Relax it all the same: it shows whether the rule is right.
+    """
+
+    highest_j_per_m2: float
+    audited: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
     """A proposal with its place in the run and all that is needed to build it.
@@ -371,6 +387,8 @@ class Candidate:
         The recipe.
     parents : tuple of Bicrystal
         Relaxed bicrystals of ``proposal.parents``, in order.
+    look : EarlyLook, optional
+        What its early energy is held against.
     """
 
     id: str
@@ -378,6 +396,7 @@ class Candidate:
     index: int
     proposal: Proposal
     parents: tuple[Bicrystal, ...] = ()
+    look: EarlyLook | None = None
 
 
 def candidate_id(cycle: int, index: int) -> str:
@@ -418,6 +437,8 @@ class Score:
         Boundary energy at the two ends of the range of chemical potential.
     gamma_excess_per_nm2 : float
         Excess of the second species over the first, per boundary area [1/nm²].
+    early_energy_j_per_m2 : float
+        Boundary energy after the first steps of the relaxation.
     """
 
     ssim: float | None = None
@@ -431,6 +452,7 @@ class Score:
     energy_j_per_m2: float | None = None
     energy_limits_j_per_m2: tuple[float, float] | None = None
     gamma_excess_per_nm2: float | None = None
+    early_energy_j_per_m2: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.comparison import Comparison, Placement, Target, with_energies
+from autoloop.comparison import Comparison, Placement, Target
 from autoloop.domain import (
     UPPER_BLOCK,
     Anneal,
     Bicrystal,
     Candidate,
     Details,
+    EarlyLook,
     Evaluation,
     Relaxation,
     Score,
@@ -31,7 +32,6 @@ from autoloop.protocols import Outcome, Timing
 from autoloop.records import Record, unpack
 from autoloop.relax.ase_engine import AseRelaxer
 from autoloop.relax.energy import (
-    BoundaryEnergy,
     EnergyModel,
     excess_energies,
 )
@@ -41,6 +41,8 @@ from autoloop.scoring.objective import Objective
 from autoloop.structure.mutations import build
 from autoloop.structure.template import BoundaryTemplate
 
+SCREENED: Final = "screened"
+"""Name of the failure of a candidate that a brief look showed to be hopeless."""
 _CORE_EXCESS: Final = 0.02  # [eV]: below it an atom counts as bulk in a fingerprint
 
 
@@ -135,27 +137,11 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
     bicrystal = build(
         context.template, candidate, rng, stoichiometric=context.stoichiometric
     )
-    score, work, relax_cpu = Score(), 0, 0.0
-    flags: tuple[str, ...] = ()
-    excess = np.full(len(bicrystal.numbers), np.nan)
-    if evaluator.relaxer is not None and context.energetics is not None:
-        start = time.process_time()
-        relaxation = evaluator.relaxer.relax(bicrystal, rng, _anneal(candidate))
-        relax_cpu = time.process_time() - start
-        bicrystal = _with_moved_lattice(bicrystal, relaxation)
-        energy = relaxed_energy(evaluator.relaxer, context.energetics.model, relaxation)
-        excess = excess_energies(context.energetics.model, relaxation)
-        work = relaxation.n_force_evaluations * len(bicrystal.numbers)
-        score, flags = _with_energy(score, energy), relaxation.flags
-    residuals = None
+    relaxed = _relaxed(evaluator, candidate, bicrystal, rng)
+    residuals, score = None, relaxed.score
     if evaluator.comparison is not None:
-        imaged, residuals = evaluator.comparison.compare(bicrystal)
-        score = with_energies(
-            imaged,
-            score.energy_j_per_m2,
-            score.energy_limits_j_per_m2,
-            score.gamma_excess_per_nm2,
-        )
+        imaged, residuals = evaluator.comparison.compare(relaxed.bicrystal)
+        score = _with_energies(imaged, score)
     evaluation = Evaluation(
         id=candidate.id,
         cycle=candidate.cycle,
@@ -163,17 +149,106 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         proposal=candidate.proposal,
         score=score,
         cost=_finite(context.objective.cost(score)),
-        fingerprint=_fingerprint(bicrystal, excess),
-        work=work,
-        flags=flags,
+        fingerprint=_fingerprint(relaxed.bicrystal, relaxed.excess),
+        work=relaxed.work,
+        flags=relaxed.flags,
     )
     timing = Timing(
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
-        relax_cpu_s=relax_cpu,
+        relax_cpu_s=relaxed.cpu_s,
     )
-    details = Details(bicrystal=bicrystal, excess_energies=excess, columns=residuals)
+    details = Details(
+        bicrystal=relaxed.bicrystal, excess_energies=relaxed.excess, columns=residuals
+    )
     return Outcome(evaluation=evaluation, details=details, timing=timing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Relaxed:
+    """A candidate after its relaxation, or as built where there is none.
+
+    Attributes
+    ----------
+    bicrystal : Bicrystal
+        Atoms.
+    excess : (n,) float array
+        Energy of each above bulk [eV]; NaN where there is none.
+    score : Score
+        Energies alone.
+    work : int
+        Force evaluations times atoms.
+    cpu_s : float
+        Spent in the relaxer [s].
+    flags : tuple of str
+        What is odd.
+    """
+
+    bicrystal: Bicrystal
+    excess: NDArray[np.float64]
+    score: Score
+    work: int = 0
+    cpu_s: float = 0.0
+    flags: tuple[str, ...] = ()
+
+
+def _relaxed(
+    evaluator: Evaluator,
+    candidate: Candidate,
+    bicrystal: Bicrystal,
+    rng: np.random.Generator,
+) -> _Relaxed:
+    relaxer, energetics = evaluator.relaxer, evaluator.context.energetics
+    if relaxer is None or energetics is None:
+        nothing = np.full(len(bicrystal.numbers), np.nan)
+        return _Relaxed(bicrystal=bicrystal, excess=nothing, score=Score())
+    screen = _Screen(relaxer, energetics.model, candidate.look)
+    start = time.process_time()
+    relaxation = relaxer.relax(bicrystal, rng, _anneal(candidate), screen.look)
+    cpu_s = time.process_time() - start
+    energy = relaxed_energy(relaxer, energetics.model, relaxation)
+    return _Relaxed(
+        bicrystal=_with_moved_lattice(bicrystal, relaxation),
+        excess=excess_energies(energetics.model, relaxation),
+        score=Score(
+            energy_j_per_m2=energy.energy_j_per_m2,
+            energy_limits_j_per_m2=energy.limits_j_per_m2,
+            gamma_excess_per_nm2=energy.gamma_excess_per_nm2,
+            early_energy_j_per_m2=screen.energy,
+        ),
+        work=relaxation.n_force_evaluations * len(bicrystal.numbers),
+        cpu_s=cpu_s,
+        flags=relaxation.flags + screen.flags,
+    )
+
+
+class _Screen:
+    """Looks at the energy after the first steps, once, and remembers it."""
+
+    def __init__(
+        self,
+        relaxer: LammpsRelaxer | AseRelaxer,
+        model: EnergyModel,
+        rule: EarlyLook | None,
+    ) -> None:
+        self._relaxer, self._model, self._rule = relaxer, model, rule
+        self.energy: float | None = None
+        self.flags: tuple[str, ...] = ()
+
+    def look(self, early: Relaxation) -> None:
+        energy = relaxed_energy(self._relaxer, self._model, early).energy_j_per_m2
+        if not np.isfinite(energy):
+            return  # what this means the relaxer says itself
+        self.energy = energy
+        if self._rule is None or energy <= self._rule.highest_j_per_m2:
+            return
+        said = (
+            f"{energy:.3f} J/m² after the first steps of the relaxation, above "
+            f"{self._rule.highest_j_per_m2:.3f} J/m² nothing has come near the best"
+        )
+        if not self._rule.audited:
+            raise SimulationError(f"{SCREENED}: {said}")
+        self.flags = (f"audited: {said}",)
 
 
 def place(evaluator: Evaluator, bicrystal: Bicrystal) -> Placement | None:
@@ -204,12 +279,13 @@ def _with_moved_lattice(before: Bicrystal, relaxation: Relaxation) -> Bicrystal:
     return replace(after, origins=origins)
 
 
-def _with_energy(score: Score, energy: BoundaryEnergy) -> Score:
-    return with_energies(
-        score,
-        energy.energy_j_per_m2,
-        energy.limits_j_per_m2,
-        energy.gamma_excess_per_nm2,
+def _with_energies(imaged: Score, energies: Score) -> Score:
+    return replace(
+        imaged,
+        energy_j_per_m2=energies.energy_j_per_m2,
+        energy_limits_j_per_m2=energies.energy_limits_j_per_m2,
+        gamma_excess_per_nm2=energies.gamma_excess_per_nm2,
+        early_energy_j_per_m2=energies.early_energy_j_per_m2,
     )
 
 

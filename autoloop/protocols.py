@@ -23,6 +23,8 @@ from autoloop.domain import (
 )
 from autoloop.structure.space import SearchSpace
 
+Look = Callable[[Relaxation], None]
+
 
 @runtime_checkable
 class Policy(Protocol):
@@ -47,8 +49,12 @@ class Relaxer(Protocol):
         bicrystal: Bicrystal,
         rng: np.random.Generator,
         anneal: Anneal | None = None,
+        look: Look | None = None,
     ) -> Relaxation:
         """Relax, if asked after annealing.
+
+        `look` is shown what there is after the first steps, if there are such, and may
+        end the relaxation by raising SimulationError.
 
         Raises SimulationError when there is no usable result. Draws from `rng` only to
         anneal.

@@ -81,7 +81,11 @@ class MicrographSection(Section):
 
 
 class MicroscopeSection(Section):
-    """The optics. Defocus in Å, spherical aberration in mm."""
+    """The optics. Defocus in Å, spherical aberration in mm.
+
+    The thickness of the specimen [Å], where it is known: the probe goes out of focus in
+    it, and beyond a limit there is a warning.
+    """
 
     beam_energy_kev: Annotated[float, Field(ge=10, le=3000, examples=[200])]
     convergence_mrad: Annotated[float, Field(gt=0, le=200, examples=[22])]
@@ -90,6 +94,7 @@ class MicroscopeSection(Section):
     ]
     defocus: float = 0.0
     spherical_aberration_mm: float = 0.0
+    thickness: Annotated[float, Field(ge=0, le=10_000)] = 0.0
 
     @field_validator("detector_mrad")
     @classmethod
@@ -289,10 +294,22 @@ class PolicySection(Section):
 
 
 class SearchSection(Section):
-    """Candidates a cycle, and how many cycles a policy may lag behind."""
+    """How the search goes.
+
+    Attributes
+    ----------
+    batch : int
+        Candidates a cycle.
+    lag : int
+        How many cycles a policy may lag behind.
+    screening : bool
+        Give up candidates whose energy after the first steps of a relaxation is
+        hopeless, by what the run has learnt.
+    """
 
     batch: Annotated[int, Field(ge=1, le=10_000)] = 8
     lag: Annotated[int, Field(ge=0, le=100)] = 1
+    screening: bool = True
 
 
 class BudgetSection(Section):

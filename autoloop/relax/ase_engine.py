@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -177,18 +177,20 @@ class AseRelaxer:
         bicrystal: Bicrystal,
         rng: np.random.Generator,
         anneal: Anneal | None = None,
+        look: Callable[[Relaxation], None] | None = None,
     ) -> Relaxation:
         """Bring a bicrystal to its nearest minimum of energy.
 
         As `autoloop.relax.engine.LammpsRelaxer.relax`; energies of atoms are NaN where
-        the calculator has none, and `total_energy` is then what counts.
+        the calculator has none, and `total_energy` is then what counts. There are no
+        first steps to `look` at.
 
         Raises
         ------
         SimulationError
             As there, and ``calculator`` for what the calculator itself raises.
         """
-        del rng  # minimisation draws nothing
+        del rng, look  # minimisation draws nothing
         if anneal is not None:
             raise SimulationError(
                 "anneal: dynamics needs a LAMMPS potential; this run relaxes with "

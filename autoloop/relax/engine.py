@@ -7,6 +7,7 @@ rigid and free to translate, so that expansion and translation find their own va
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,6 +97,7 @@ class LammpsRelaxer:
         bicrystal: Bicrystal,
         rng: np.random.Generator,
         anneal: Anneal | None = None,
+        look: Callable[[Relaxation], None] | None = None,
     ) -> Relaxation:
         """Bring a bicrystal to its nearest minimum of energy.
 
@@ -107,6 +109,9 @@ class LammpsRelaxer:
             Drawn from only to anneal: minimisation has no chance in it.
         anneal : Anneal, optional
             Molecular dynamics before the minimisation.
+        look : callable, optional
+            Is shown the state after the first, loose minimisation, positions as at the
+            start; it may raise.
 
         Returns
         -------
@@ -131,7 +136,7 @@ class LammpsRelaxer:
         if anneal is not None:
             n_evaluations = self._anneal(lammps, started, anneal, rng)
             flags = shallow(started)
-        n_evaluations += self._minimise(lammps, len(bicrystal.numbers))
+        n_evaluations += self._minimise(lammps, started, look)
         energies = lammps.energies()
         moved = (lammps.positions() - start)[:, np.argsort(box_axes(started.cell))]
         if not (np.isfinite(energies).all() and np.isfinite(moved).all()):
@@ -163,13 +168,26 @@ class LammpsRelaxer:
         lammps.anneal(_ranges(ids), anneal.temperature_k, anneal.steps, seeds)
         return first.n_force_evaluations + anneal.steps
 
-    def _minimise(self, lammps: Session, n_atoms: int) -> int:
+    def _minimise(
+        self,
+        lammps: Session,
+        started: Bicrystal,
+        look: Callable[[Relaxation], None] | None,
+    ) -> int:
         settings = self.settings
-        tolerance = settings.force_tolerance * np.sqrt(n_atoms)
+        tolerance = settings.force_tolerance * np.sqrt(len(started.numbers))
         first = lammps.minimise(100 * tolerance, settings.first_iterations)
         if not np.isfinite(lammps.thermo("pe")):
             raise SimulationError(
                 f"not_finite: energy after {first.n_iterations} iterations"
+            )
+        if look is not None:
+            look(
+                Relaxation(
+                    bicrystal=started,
+                    energies=lammps.energies(),
+                    n_force_evaluations=first.n_force_evaluations,
+                )
             )
         last = lammps.minimise(tolerance, settings.max_iterations)
         if not last.max_force <= settings.max_residual_force:

@@ -92,7 +92,9 @@ class Session:
             With what LAMMPS said; the instance is then gone.
         """
         try:
+            _announce(text)
             self._lammps.command(text)
+            _announce("")
         except Exception as error:  # LAMMPS raises plain Exception for all it meets
             message = self._explain(error)
             _discard(self)
@@ -148,7 +150,7 @@ class Session:
             "compute energy all pe/atom",
             "compute total all reduce sum c_energy",
             "thermo_style custom step pe c_total press pxx pyy pzz",
-            "thermo_modify lost error norm no format float %.15g",
+            "thermo_modify lost error norm no flush yes format float %.15g",
             "thermo 1000000",
         )
 
@@ -285,6 +287,14 @@ def _nameless_file() -> int:
     descriptor, path = tempfile.mkstemp(prefix="autoloop-lammps-")
     os.unlink(path)
     return descriptor
+
+
+def _announce(command: str) -> None:
+    """Tell a supervisor, if there is one, what LAMMPS is at: it may not come back."""
+    given = os.environ.get("AUTOLOOP_LAMMPS_COMMAND")
+    if given is not None:
+        os.ftruncate(int(given), 0)
+        os.pwrite(int(given), command.encode(), 0)
 
 
 def _last(pattern: str, text: str) -> Any:

@@ -46,11 +46,11 @@ def read_status(folder: Path) -> dict[str, Any]:
     dict
         name, state, evaluations, failed, duplicates, budget, cycle, best {id, cost,
         ssim, emd_angstrom_per_column, energy_j_per_m2, flags}, flags {name: evaluations
-        that carry it}, per_policy and per_mutation {proposed, improved}, decision {id,
-        policy, reason} (the last one), ended (why), answer (see `best/answer.json`),
-        cpu_s, wall_s, lammps_cpu_s. The state is ``running``, ``finished``,
-        ``interrupted``, or ``stopped``: nobody writes any more, although the run did
-        not end. Null is what is not known.
+        that carry it}, screening {dropped, audited, missed}, per_policy and
+        per_mutation {proposed, improved}, decision {id, policy, reason} (the last one),
+        ended (why), answer (see `best/answer.json`), cpu_s, wall_s, lammps_cpu_s. The
+        state is ``running``, ``finished``, ``interrupted``, or ``stopped``: nobody
+        writes any more, although the run did not end. Null is what is not known.
 
     Raises
     ------
@@ -74,6 +74,7 @@ def read_status(folder: Path) -> dict[str, Any]:
         "cycle": max((e.cycle for e in archive), default=0),
         "best": _best(archive),
         "flags": _flag_counts(archive),
+        "screening": _screening(archive),
         "per_policy": _shares((e.proposal.policy or policy, e) for e in archive),
         "per_mutation": _shares((e.proposal.mutation, e) for e in archive),
         "decision": _decision(archive, policy),
@@ -118,6 +119,19 @@ def _best(archive: Archive) -> dict[str, Any] | None:
         "energy_j_per_m2": score.energy_j_per_m2,
         "flags": list(found[0].flags),
     }
+
+
+def _screening(archive: Archive) -> dict[str, int]:
+    """Count what a brief look gave up, what it would have, and where it was wrong."""
+    lowest, dropped, audited, missed = math.inf, 0, 0, 0
+    for evaluation in archive:
+        dropped += (evaluation.failure or "").startswith("screened:")
+        is_audited = "audited" in flag_names(evaluation.flags)
+        audited += is_audited
+        if evaluation.cost is not None and evaluation.cost < lowest:
+            lowest = evaluation.cost
+            missed += is_audited
+    return {"dropped": dropped, "audited": audited, "missed": missed}
 
 
 def _decision(archive: Archive, policy: str) -> dict[str, str] | None:
@@ -174,6 +188,13 @@ def format_status(status: Mapping[str, Any]) -> str:
         f"duplicates {status['duplicates']}   cycle {status['cycle']}",
         f"best         {_best_line(status['best'])}",
     ]
+    looks = status["screening"]
+    if looks["dropped"] or looks["audited"]:
+        lines.append(
+            f"screening    {looks['dropped']} given up after a brief look; "
+            f"{looks['audited']} such were relaxed all the same, {looks['missed']} of "
+            "them became the best"
+        )
     if status["flags"]:
         counts = "   ".join(f"{name} {n}" for name, n in status["flags"].items())
         lines.append(f"flagged      {counts}")
