@@ -35,6 +35,7 @@ from autoloop.report.answer import answer
 from autoloop.report.best import write_best
 from autoloop.report.events import event_log, log_listener
 from autoloop.report.finalists import finalists, mu_diagram
+from autoloop.report.floor import reachable_ssim
 from autoloop.report.live import Progress, show_progress
 from autoloop.report.status import ENDINGS, JOURNAL_NAME, journal_path
 from autoloop.screening import ScreeningRule
@@ -198,6 +199,7 @@ def _see_through(
     began = time.monotonic()
     earlier = float(journal.meta["wall_s"])
     record = journal.get_record("context")
+    evaluator = load_context(record)
 
     def keep_time(event: Event) -> None:
         if event.name in ("cycle_proposed", "run_finished"):
@@ -220,7 +222,8 @@ def _see_through(
         wall_time, patience = campaign.budget.wall_time_min, campaign.budget.patience
         stopping = None
         if patience is not None and not patient:
-            stopping = StoppingRule(patience=patience)
+            reachable = reachable_ssim(evaluator, journal.details)
+            stopping = StoppingRule(patience=patience, floor_ssim=reachable)
         controller = Controller(
             journal.get_document("space", SearchSpace),
             load_policy(campaign.policy.name, campaign.policy.options, loaded.base),
@@ -238,7 +241,6 @@ def _see_through(
         )
         reason = controller.run()
         progress.stage("writing best/")
-        evaluator = load_context(record)
         found = answer(evaluator, finalists(journal, evaluator, N_WEIGHED), N_FINALISTS)
         chosen = () if found is None else found.finalists
         table = None if found is None else found.table()

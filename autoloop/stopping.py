@@ -6,10 +6,12 @@ that was cut and resumed ends where it would have ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from autoloop.archive import Archive
+from autoloop.domain import Evaluation
 
 GAIN: Final = 1e-3
 """Cost by which the best has to fall to count as better: relaxation alone moves a cost
@@ -27,14 +29,15 @@ class StoppingRule:
     ----------
     patience : int
         Positions in the run without a better cost after which it ends.
-    floor_ssim : float, optional
-        SSIM that the bulk of the grains reaches in the same image, with the same
-        window. A boundary that reaches it cannot be told from the right one by the
-        image, and a shorter wait will do.
+    floor_ssim : callable, optional
+        From the best evaluation to the SSIM that it would have if its structure were
+        the truth; None where that is not known. A boundary that reaches it cannot be
+        told from the right one by the image, and a shorter wait will do. Asked only
+        when that matters.
     """
 
     patience: int
-    floor_ssim: float | None = None
+    floor_ssim: Callable[[Evaluation], float | None] | None = None
 
     def reason(self, archive: Archive, batch: int) -> str | None:
         """Return why to end now; None to go on.
@@ -51,24 +54,25 @@ class StoppingRule:
         str, optional
             ``noise_floor`` or ``no_improvement``.
         """
-        best = counted = float("inf")
+        best: Evaluation | None = None
+        counted = float("inf")
         since = n_seen = 0
-        at_floor = False
         for evaluation in archive:
             n_seen = evaluation.cycle * batch + evaluation.index + 1
-            if evaluation.cost is None or evaluation.score is None:
+            if evaluation.cost is None:
                 continue
             if evaluation.cost < counted - GAIN:
                 since, counted = n_seen, evaluation.cost
-            if evaluation.cost < best:
-                best = evaluation.cost
-                at_floor = self._at_floor(evaluation.score.ssim)
+            if best is None or best.cost is None or evaluation.cost < best.cost:
+                best = evaluation
         waited = n_seen - since
-        if at_floor and waited >= AT_FLOOR * self.patience:
+        if waited >= AT_FLOOR * self.patience and self._at_floor(best):
             return "noise_floor"
         return "no_improvement" if waited >= self.patience else None
 
-    def _at_floor(self, ssim: float | None) -> bool:
-        return (
-            ssim is not None and self.floor_ssim is not None and ssim >= self.floor_ssim
-        )
+    def _at_floor(self, best: Evaluation | None) -> bool:
+        reached = None if best is None or best.score is None else best.score.ssim
+        if best is None or reached is None or self.floor_ssim is None:
+            return False
+        floor = self.floor_ssim(best)
+        return floor is not None and reached >= floor

@@ -9,12 +9,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.comparison import BAND, EDGE, RESOLVED, Comparison, Target, frame_of
+from autoloop.comparison import (
+    BAND,
+    EDGE,
+    RESOLVED,
+    Comparison,
+    NoiseFloor,
+    Target,
+    frame_of,
+)
 from autoloop.domain import Bicrystal, Columns, Score
 from autoloop.evaluation import Evaluator
 from autoloop.geometry import Frame
 from autoloop.report.best import Finalist
 from autoloop.report.differences import differences
+from autoloop.report.floor import floor_of, floor_statement, floor_table
 from autoloop.scoring.emd import capped_emd, merge_close
 from autoloop.scoring.weights import ColumnEvidence, credible_set, shows_bulk, weights
 
@@ -36,11 +45,14 @@ class Answer:
         Ranks of the fewest finalists that hold `SHARE` of the weight, heaviest first.
     statements : tuple of str
         For people, one sentence each; the first is the verdict.
+    floor : NoiseFloor, optional
+        What the best one would score if it were the truth.
     """
 
     finalists: tuple[Finalist, ...]
     members: tuple[int, ...]
     statements: tuple[str, ...]
+    floor: NoiseFloor | None = None
 
     def table(self) -> dict[str, object]:
         """Return what is worth keeping as JSON values."""
@@ -48,7 +60,9 @@ class Answer:
             "members": list(self.members),
             "share": SHARE,
             "weights": {str(f.rank): f.weight for f in self.finalists},
+            "evaluations": {str(f.rank): f.evaluation.id for f in self.finalists},
             "statements": list(self.statements),
+            "noise_floor": floor_table(self.floor),
         }
 
 
@@ -81,10 +95,13 @@ def answer(evaluator: Evaluator, pool: Sequence[Finalist], n: int) -> Answer | N
     )
     order = sorted(within, key=lambda i: (-found[i], i))
     members = tuple(kept.index(i) + 1 for i in order)
+    floor = floor_of(evaluator, pool[0].details.bicrystal)
+    said = floor_statement(floor, pool[0].evaluation.score)
     return Answer(
         finalists=finalists,
         members=members,
-        statements=tuple(_statements(finalists, members)),
+        statements=(*_statements(finalists, members), *((said,) if said else ())),
+        floor=floor,
     )
 
 
@@ -114,7 +131,7 @@ def _statements(finalists: Sequence[Finalist], members: Sequence[int]) -> list[s
     first = named[members[0]]
     if len(members) == 1:
         return [
-            f"one structure explains the data: best/{first.rank} holds "
+            f"one structure of those found explains the data: best/{first.rank} holds "
             f"{shares[first.rank]} of the weight"
         ]
     together = sum(named[rank].weight or 0.0 for rank in members)

@@ -60,7 +60,15 @@ def test_small_gains_count_once_they_have_added_up() -> None:
 
 
 def test_waits_less_once_the_boundary_is_as_good_as_the_bulk() -> None:
-    rule = StoppingRule(patience=8, floor_ssim=0.9)
+    asked: list[str] = []
+
+    def floor(best: Evaluation) -> float:
+        asked.append(best.id)
+        return 0.9
+
+    rule = StoppingRule(patience=8, floor_ssim=floor)
     assert rule.reason(archive([0.5] * 3, ssim=0.91), BATCH) == "noise_floor"
     assert rule.reason(archive([0.5] * 2, ssim=0.91), BATCH) is None
     assert rule.reason(archive([0.5] * 3, ssim=0.89), BATCH) is None
+    # only when the shorter wait was over, and of the best one
+    assert asked == ["0000-00", "0000-00"]
