@@ -81,8 +81,9 @@ def capped_emd(
     lists those within the cap of each other, lest they look like missing columns.
 
     A pair costs at most 2 cap, otherwise leaving both is cheaper: only such pairs enter
-    the transport problem, which POT's network simplex solves exactly. Masses are
-    integers, and so is the plan: a matching.
+    a sparse assignment problem, which SciPy solves exactly (Jonker and Volgenant,
+    Computing 38, 325 (1987), doi:10.1007/BF02278710). With unit weights the transport
+    problem has a matching among its optimal plans.
     """
     length = INTENSITY_LENGTH if intensity else 0.0
     distances = _Distances.between(a, b, 2 * cap, length)
@@ -207,30 +208,26 @@ class _Distances:
         return _Distances(pairs=self.pairs[chosen], length=self.length[chosen])
 
     def _transport(self, price_a: Array, price_b: Array) -> Flags:
-        """Return which pairs the optimal plan uses.
+        """Return which pairs the cheapest matching makes.
 
-        The first n sources are columns of mass 1, the last one, of mass m, is the place
-        that unmatched columns of b come from; and the other way round for targets.
+        A full matching of n + m with n + m: each column has an absence of its own on
+        the other side, at the price of leaving it alone, and the absences of a pair
+        that is made take each other for nothing. Only these few arcs exist.
         """
-        import ot
-        from scipy.sparse import coo_array, csr_array
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
         n, m = len(price_a), len(price_b)
         i, j = self.pairs.T
         to_a, to_b = np.arange(n), np.arange(m)
-        source = np.concatenate((i, to_a, np.full(m, n), [n]))
-        target = np.concatenate((j, np.full(n, m), to_b, [m]))
-        cost = np.concatenate((self.length, price_a, price_b, [0.0]))
-        # a sparse matrix has no room for a cost of 0; the plan's total mass is fixed,
-        # so that one more for every arc changes nothing
-        costs = coo_array((cost + 1.0, (source, target)), shape=(n + 1, m + 1))
-        plan = ot.emd(
-            np.append(np.ones(n), m),
-            np.append(np.ones(m), n),
-            costs,
-            numItermax=10_000_000,
-        )
-        return np.asarray(csr_array(plan)[i, j]) > 0.5
+        rows = np.concatenate((i, to_a, n + to_b, n + j))
+        columns = np.concatenate((j, m + to_a, to_b, m + i))
+        cost = np.concatenate((self.length, price_a, price_b, np.zeros(len(i))))
+        # a sparse matrix has no room for a cost of 0; every full matching has n + m
+        # arcs, so that one more for each of them changes nothing
+        arcs = coo_array((cost + 1.0, (rows, columns)), shape=(n + m, n + m))
+        _, partners = min_weight_full_bipartite_matching(arcs.tocsr())
+        return np.asarray(partners[i] == j)
 
 
 def _log_relative(intensities: Array) -> Array:

@@ -1,11 +1,42 @@
-"""Where a candidate and the micrograph disagree, column by column."""
+"""Where a candidate and the micrograph disagree, pixel by pixel, column by column."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoloop.domain import ColumnResiduals, Columns
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Residuals:
+    """What one candidate leaves unexplained.
+
+    Attributes
+    ----------
+    difference : (n_y, n_x) float array
+        Measured minus simulated over the crop; NaN outside the region compared
+        [measured intensity].
+    mse, mse_band : float
+        Mean square of it over the region, and over the boundary band.
+    columns, columns_band : ColumnResiduals
+        Columns over the region, and over the band, in the boundary frame [Å].
+    """
+
+    difference: Array
+    mse: float
+    mse_band: float
+    columns: ColumnResiduals
+    columns_band: ColumnResiduals
+
+
+def residual_map(measured: Array, simulated: Array, mask: NDArray[np.bool_]) -> Array:
+    """Return measured minus simulated (n_y, n_x), NaN outside the mask."""
+    return np.where(mask, measured - simulated, np.nan)
 
 
 def column_residuals(
