@@ -192,3 +192,57 @@ def test_merging_ends_with_none_too_close_and_loses_no_intensity(seed, n):
     assert merged.intensities.sum() == pytest.approx(masses.sum())
     centre = merged.intensities @ merged.positions
     np.testing.assert_allclose(centre, masses @ points, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("intensity", [False, True])
+def test_it_is_what_pot_finds(seed, intensity):
+    """The same transport, with a place that unmatched columns come from and go to."""
+    import ot
+
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(60, 120, 2)
+    a = columns(rng.uniform(0, 25, (n, 2)), rng.uniform(0.5, 2, n))
+    b = columns(rng.uniform(0, 25, (m, 2)), rng.uniform(0.5, 2, m))
+    length = np.linalg.norm(a.positions[:, None] - b.positions[None], axis=-1)
+    if intensity:
+        logs = [np.log(c.intensities / np.median(c.intensities)) for c in (a, b)]
+        length = np.hypot(length, logs[0][:, None] - logs[1][None])
+    cost = np.full((n + 1, m + 1), CAP)
+    cost[:n, :m], cost[n, m] = length, 0.0
+    total = ot.emd2(np.append(np.ones(n), m), np.append(np.ones(m), n), cost)
+    found = capped_emd(a, b, interior(a), interior(b), intensity=intensity)
+    # POT compares costs to about 1e-10
+    assert found.value == pytest.approx(total / max(n, m), abs=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_what_a_linear_programme_finds(seed):
+    """Minimise over plans x >= 0 with row and column sums of at most 1."""
+    from scipy.optimize import linprog
+
+    rng = np.random.default_rng(seed)
+    a, b = (columns(rng.uniform(0, 7, (k, 2))) for k in rng.integers(3, 12, 2))
+    n, m = len(a), len(b)
+    length = np.linalg.norm(a.positions[:, None] - b.positions[None], axis=-1)
+    sums = np.vstack((np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))))
+    # a pair saves the price of two columns alone
+    solved = linprog((length - 2 * CAP).ravel(), A_ub=sums, b_ub=np.ones(n + m))
+    expected = (solved.fun + CAP * (n + m)) / max(n, m)
+    found = capped_emd(a, b, interior(a), interior(b))
+    assert found.value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "moved"])
+def test_one_column_changes_it_by_what_the_definition_says(change):
+    a = columns(lattice(8))
+    n = len(a)
+    positions = {
+        "missing": np.delete(a.positions, 30, axis=0),
+        "extra": np.vstack((a.positions, a.positions[30] + [1.15, 1.15])),
+        "moved": a.positions + 0.4 * (np.arange(n) == 30)[:, None] * [1.0, 0.0],
+    }[change]
+    expected = {"missing": CAP / n, "extra": CAP / (n + 1), "moved": 0.4 / n}[change]
+    b = columns(positions)
+    found = capped_emd(a, b, interior(a), interior(b))
+    assert found.value == pytest.approx(expected, abs=1e-12)

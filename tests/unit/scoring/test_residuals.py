@@ -1,7 +1,7 @@
 import numpy as np
 
 from autoloop.domain import Columns
-from autoloop.scoring.residuals import column_residuals
+from autoloop.scoring.residuals import column_residuals, residual_map
 
 
 def test_every_column_appears_once_with_its_partner():
@@ -28,3 +28,12 @@ def test_no_pairs_and_empty_sides_are_possible():
     assert not column_residuals(one, none, no_pairs).matched.any()
     assert column_residuals(none, one, no_pairs).simulated.tolist() == [5.0]
     assert len(column_residuals(none, none, no_pairs).positions) == 0
+
+
+def test_the_map_shows_what_is_left_where_it_is_compared():
+    measured, simulated = np.arange(12.0).reshape(3, 4), np.full((3, 4), 5.0)
+    mask = np.zeros((3, 4), bool)
+    mask[1, 1:3] = True
+    found = residual_map(measured, simulated, mask)
+    assert found[1, 1:3].tolist() == [0.0, 1.0]
+    assert np.isnan(found[~mask]).all()

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from autoloop.scoring.similarity import intensity_range, mse, ssim, window_px
+from autoloop.scoring.similarity import (
+    Similarity,
+    intensity_range,
+    mse,
+    ssim,
+    window_px,
+)
 
 
 def images(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +84,39 @@ def test_mse_is_taken_over_the_mask():
     assert mse(a, b, mask) == 9.0
     with pytest.raises(ValueError, match="mask is empty"):
         mse(a, b, np.zeros((5, 6), bool))
+
+
+def test_many_images_and_windows_share_one_measured_image():
+    shape = (83, 61)
+    a, _ = images(shape)
+    masks = [np.zeros(shape, bool) for _ in range(3)]
+    masks[0][20:50], masks[1][:], masks[2][35:40, 20:50] = True, True, True
+    # 2.3 Å of 0.17 Å pixels is the window of one column
+    windows = (window_px(2.3, 0.17), 7, 35)
+    similarity = Similarity(a, list(zip(windows, masks, strict=True)), 300.0)
+    for seed in (1, 2):
+        b = images(shape, seed)[1]
+        for found, window, mask in zip(similarity(b), windows, masks, strict=True):
+            inside = np.zeros(shape, bool)
+            half = window // 2
+            inside[half:-half, half:-half] = mask[half:-half, half:-half]
+            _, full = structural_similarity(
+                a, b, win_size=window, data_range=300.0, full=True
+            )
+            assert found == pytest.approx(full[inside].mean(), abs=1e-12)
+
+
+def test_a_high_background_costs_no_digits():
+    """Counts of a real detector: 1e5 with columns of some hundreds."""
+    a, b = images((90, 70))
+    mask = np.ones(a.shape, bool)
+    expected = structural_similarity(a + 1e5, b + 1e5, win_size=7, data_range=300.0)
+    # asked for is 1e-6; scikit-image itself subtracts squares of 1e5 here
+    assert ssim(a + 1e5, b + 1e5, 7, mask, 300.0) == pytest.approx(expected, abs=1e-7)
+
+
+def test_float32_images_give_the_figure_of_float64():
+    a, b = (image.astype(np.float32) for image in images((60, 50)))
+    mask = np.ones(a.shape, bool)
+    wide = ssim(a.astype(float), b.astype(float), 7, mask, 300.0)
+    assert ssim(a, b, 7, mask, 300.0) == pytest.approx(wide, abs=1e-12)
