@@ -17,15 +17,30 @@ from autoloop.cli import (
     export,
     init,
     inspect,
+    report,
     resume,
     run,
+    score,
+    simulate,
     status,
     validate,
 )
 from autoloop.cli.arguments import Parser
 from autoloop.errors import AutoloopError
 
-_VERBS = (run, resume, status, export, inspect, init, validate, doctor)
+_VERBS = (
+    run,
+    resume,
+    status,
+    report,
+    export,
+    inspect,
+    init,
+    simulate,
+    score,
+    validate,
+    doctor,
+)
 
 _EPILOG = """exit status: 0 done, 2 bad usage or run file, 3 environment, 4 bad input
 data or run folder, 5 every candidate failed, 130 interrupted (resumable)

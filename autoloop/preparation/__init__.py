@@ -19,6 +19,7 @@ from autoloop.config.composition import composition_problems
 from autoloop.config.models import GrainSection
 from autoloop.domain import Crystal, Grain, GrainBoundary
 from autoloop.evaluation import Context, Energetics
+from autoloop.imaging.limits import linear_warning
 from autoloop.preparation.doubts import doubts
 from autoloop.preparation.gaps import campaign_micrograph, without_gaps
 from autoloop.preparation.target import read_target
@@ -118,6 +119,8 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         target, note = read_target(campaign, micrograph, reference, template)
         hashes["micrograph"] = micrograph.sha256
         notes += [note, *doubts(campaign, target.reading)]
+        thick = linear_warning(target.microscope)
+        notes += [thick] if thick else []
     weights = campaign.weights
     context = Context(
         seed=campaign.seed,

@@ -28,6 +28,7 @@ VERBS = (
     "export",
     "inspect",
     "init",
+    "simulate",
     "validate",
     "doctor",
 )
