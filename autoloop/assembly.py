@@ -23,7 +23,7 @@ from autoloop.config import (
     movable,
 )
 from autoloop.controller import Controller
-from autoloop.errors import ConfigError, DataError, JournalError
+from autoloop.errors import AutoloopError, ConfigError, DataError, JournalError
 from autoloop.evaluation import Context, load_context
 from autoloop.execution.choice import open_executor
 from autoloop.journal import Journal
@@ -37,6 +37,7 @@ from autoloop.report.events import event_log, log_listener
 from autoloop.report.finalists import finalists, mu_diagram
 from autoloop.report.floor import reachable_ssim
 from autoloop.report.live import Progress, show_progress
+from autoloop.report.page import page_refresher, write_report
 from autoloop.report.status import ENDINGS, JOURNAL_NAME, journal_path
 from autoloop.screening import ScreeningRule
 from autoloop.stopping import StoppingRule
@@ -237,7 +238,13 @@ def _see_through(
             wall_time_s=None if wall_time is None else 60 * wall_time,
             stopping=stopping,
             screening=_screening(campaign),
-            listeners=(log_listener(), events, progress, keep_time),
+            listeners=(
+                log_listener(),
+                events,
+                progress,
+                keep_time,
+                page_refresher(folder),
+            ),
         )
         reason = controller.run()
         progress.stage("writing best/")
@@ -280,6 +287,10 @@ def _conclude(folder: Path, reason: str) -> int:
         f"{folder}",
     }
     print(lines[reason])
+    try:
+        print(f"report: {write_report(folder)}")
+    except AutoloopError as error:  # the results are there all the same
+        print(f"no report: {error}")
     return EXIT_STATUS.get(reason, 0)
 
 

@@ -28,7 +28,7 @@ def finalists(journal: Journal, evaluator: Evaluator, n: int) -> list[Finalist]:
     found = []
     for rank, evaluation in enumerate(Archive(journal.evaluations()).best(n), start=1):
         details = journal.details(evaluation.id)
-        view = _view(evaluator, details)
+        view = view_of(evaluator, details)
         found.append(
             Finalist(rank=rank, evaluation=evaluation, details=details, view=view)
         )
@@ -95,7 +95,8 @@ def _excess(evaluation: Evaluation, species: tuple[str, str]) -> str:
     return f"{abs(excess):.2f} nm⁻² {species[int(excess > 0)]} excess"
 
 
-def _view(evaluator: Evaluator, details: Details) -> View | None:
+def view_of(evaluator: Evaluator, details: Details) -> View | None:
+    """Return the image of a structure beside the measured one; None without one."""
     target, comparison = evaluator.context.target, evaluator.comparison
     placement = place(evaluator, details.bicrystal)
     if target is None or comparison is None or placement is None:
