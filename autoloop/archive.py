@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from autoloop.domain import Details, Evaluation, Proposal
+from autoloop.domain import Details, Evaluation, Proposal, Score
 
 _SAME: Final = {
     "energy_j_per_m2": 0.003,  # what a relaxation leaves, and thermal rattling hides
@@ -33,6 +33,30 @@ def alike(a: Evaluation, b: Evaluation) -> bool:
             return False
         n_compared += x is not None
     return n_compared > 0
+
+
+def image_cost(score: Score) -> float | None:
+    """Return how far an image is from the measured one, the energy left out.
+
+    1 - SSIM, and half of the earth mover's distance over 1.5 Å, as by default in the
+    cost. None without an image.
+
+    Examples
+    --------
+    >>> image_cost(Score(ssim=0.9, emd_angstrom_per_column=0.3))
+    0.2
+    """
+    if score.ssim is None and score.emd_angstrom_per_column is None:
+        return None
+    unlike = 0.0 if score.ssim is None else 1.0 - score.ssim
+    apart = (score.emd_angstrom_per_column or 0.0) / 1.5
+    return round(unlike + 0.5 * apart, 12)
+
+
+def _objectives(evaluation: Evaluation) -> tuple[float, float]:
+    """Return image cost and boundary energy of a scored evaluation; 0 if unmeasured."""
+    score = evaluation.score or Score()
+    return image_cost(score) or 0.0, score.energy_j_per_m2 or 0.0
 
 
 def _no_details(evaluation_id: str) -> Details:
@@ -91,6 +115,14 @@ class Archive:
         """Evaluations that ended with a reason instead of a score."""
         return tuple(e for e in self if e.failure is not None)
 
+    def with_pending(self, proposals: Iterable[Proposal]) -> Archive:
+        """Return the same archive with more proposals pending."""
+        return Archive(
+            self._by_id.values(),
+            pending=(*self._pending, *proposals),
+            load_details=self._load_details,
+        )
+
     def best(self, n: int = 1) -> list[Evaluation]:
         """Return the `n` distinct structures of lowest cost, best first.
 
@@ -103,6 +135,26 @@ class Archive:
             if not any(alike(evaluation, other) for other in chosen):
                 chosen.append(evaluation)
         return chosen
+
+    def front(self, n: int) -> list[Evaluation]:
+        """Return distinct structures that none betters in both image and energy.
+
+        The Pareto front of `image_cost` against boundary energy, lowest cost first, at
+        most `n` of them. Where only one of the two was measured it is the best alone.
+        """
+        # In order of energy, those whose image is better than that of all before.
+        placed = sorted(
+            ((*_objectives(e), e) for e in self.scored),
+            key=lambda row: (row[1], row[0], row[2].cycle, row[2].index),
+        )
+        kept: list[Evaluation] = []
+        lowest = float("inf")
+        for image, _, evaluation in placed:
+            if image < lowest and not any(alike(evaluation, other) for other in kept):
+                kept.append(evaluation)
+            lowest = min(lowest, image)
+        kept.sort(key=lambda e: (e.cost, e.cycle, e.index))
+        return kept[:n]
 
     def details(self, evaluation_id: str) -> Details:
         """Return the relaxed bicrystal and column residuals of an evaluation.

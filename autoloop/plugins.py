@@ -207,6 +207,7 @@ def _construct(kind: type, name: str, options: Mapping[str, Any], base: Path) ->
             )
     for option, field in fields.items():
         required = field.default is field.default_factory is dataclasses.MISSING
+        required = required and "policies" not in field.metadata
         if required and option not in options:
             raise PolicyError(
                 ("options",), f"{name} needs the option '{option}'; add it"
@@ -214,7 +215,7 @@ def _construct(kind: type, name: str, options: Mapping[str, Any], base: Path) ->
     hints = typing.get_type_hints(kind, include_extras=True)
     values = {
         option: _build(hints[option], value, base, ("options", option))
-        for option, value in options.items()
+        for option, value in {**_policies_by_default(fields), **options}.items()
     }
     try:
         policy = kind(**values)
@@ -229,6 +230,20 @@ def _options_of(kind: type) -> dict[str, dataclasses.Field[Any]]:
     if not dataclasses.is_dataclass(kind):
         return {}
     return {field.name: field for field in dataclasses.fields(kind) if field.init}
+
+
+def _policies_by_default(
+    fields: Mapping[str, dataclasses.Field[Any]],
+) -> dict[str, Any]:
+    """Return the names of policies that fields name in their metadata as default.
+
+    Policies never import policies, so a default member can only be named.
+    """
+    return {
+        name: list(field.metadata["policies"])
+        for name, field in fields.items()
+        if "policies" in field.metadata
+    }
 
 
 def _build(hint: Any, value: Any, base: Path, where: Where) -> Any:

@@ -9,18 +9,14 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Interval
 
-from autoloop.archive import Archive
+from autoloop.archive import Archive, image_cost
 from autoloop.domain import Evaluation, Proposal
 from autoloop.structure.space import SearchSpace
+from autoloop.surrogate.design import first_looks, repeat
 from autoloop.surrogate.model import choose_batch
-from autoloop.surrogate.pool import (
-    Key,
-    Vector,
-    distinct,
-    draw_pool,
-    rounded,
-    vector_key,
-)
+from autoloop.surrogate.parents import is_vector, vectors_of
+from autoloop.surrogate.pool import Key, Vector, draw_pool, vector_key
+from autoloop.surrogate.selection import scalarised, trust_reach
 
 _N_BEST = 5
 """Best boundaries that the pool is drawn around: the basins worth refining."""
@@ -30,7 +26,7 @@ _N_BEST = 5
 class Bayesian:
     """Assemble the boundaries from which a model expects the largest improvement.
 
-    The model learns from whole boundaries (`assemble`), failures included, at most 200
+    The model learns from whole boundaries (`assemble`), failures included, at most 128
     of them; it sees the vector of a boundary, never its atoms.
 
     Parameters
@@ -47,20 +43,24 @@ class Bayesian:
     exploration_share : float
         Chance of each proposal to be a random draw instead of the model's choice, a
         guard against a model that is wrong with confidence.
+    pareto_share : float
+        Share of batches for which the model learns, instead of the cost, image and
+        energy with a weight drawn at random, where both were measured.
     """
 
-    n_initial: Annotated[int, Ge(2)] = 16
+    n_initial: Annotated[int, Ge(2)] = 10
     pool_size: Annotated[int, Interval(ge=10, le=20000)] = 2000
     local_share: Annotated[float, Interval(ge=0, le=1)] = 0.5
     image_share: Annotated[float, Interval(ge=0, le=1)] = 0.2
     exploration_share: Annotated[float, Interval(ge=0, le=1)] = 0.05
+    pareto_share: Annotated[float, Interval(ge=0, le=1)] = 0.3
 
     def propose(
         self, space: SearchSpace, archive: Archive, n: int, rng: np.random.Generator
     ) -> list[Proposal]:
         """Propose `n` boundaries, distinct and new as long as the space has such."""
-        known = [e for e in archive if _is_vector(space, e.proposal)]
-        pending = [p for p in archive.pending if _is_vector(space, p)]
+        known = [e for e in archive if is_vector(space, e.proposal)]
+        pending = [p for p in archive.pending if is_vector(space, p)]
         taken = {vector_key(space, p.parameters) for p in pending}
         taken |= {vector_key(space, e.proposal.parameters) for e in known}
         learnt = [e for e in known if e.duplicate_of is None]
@@ -68,17 +68,15 @@ class Bayesian:
         if len(learnt) >= self.n_initial and any(e.cost is not None for e in learnt):
             n_model = int(np.sum(rng.random(n) >= self.exploration_share))
             proposals = self._modelled(space, learnt, pending, taken, n_model, rng)
-            taken |= {vector_key(space, p.parameters) for p in proposals}
             purpose = "exploration, whatever the model expects"
         else:
             purpose = "first look"
-        proposals += self._drawn(space, taken, n - len(proposals), purpose, rng)
+        proposals += self._drawn(
+            space, archive.with_pending(proposals), n - len(proposals), purpose, rng
+        )
         while len(proposals) < n:
             proposals.append(
-                _proposal(
-                    rounded(space, space.sample(rng)),
-                    "repeat: no new boundary could be drawn",
-                )
+                _proposal(repeat(space, rng), "repeat: no new boundary could be drawn")
             )
         return proposals
 
@@ -91,21 +89,23 @@ class Bayesian:
         n: int,
         rng: np.random.Generator,
     ) -> list[Proposal]:
+        costs, best, goal = self._goal(learnt, rng)
         pool = draw_pool(
             space,
-            _best_vectors(learnt),
+            best,
             self.pool_size,
             local_share=self.local_share,
             image_share=self.image_share,
             taken=taken,
             rng=rng,
+            reach=trust_reach([e.cost for e in learnt], 2 * len(space.dimensions)),
         )
         seen = [e.proposal.parameters for e in learnt]
         features = space.encode([*seen, *pool, *(p.parameters for p in pending)])
         end = len(seen) + len(pool)
         choices = choose_batch(
             features[: len(seen)],
-            [e.cost for e in learnt],
+            costs,
             features[len(seen) : end],
             features[end:],
             n,
@@ -115,44 +115,53 @@ class Bayesian:
             _proposal(
                 pool[c.index],
                 f"expected improvement {c.improvement:.2g} "
-                f"at predicted cost {c.cost:.3f} ± {c.spread:.3f}",
+                f"at predicted {goal} {c.cost:.3f} ± {c.spread:.3f}",
             )
             for c in choices
         ]
 
+    def _goal(
+        self, learnt: list[Evaluation], rng: np.random.Generator
+    ) -> tuple[list[float | None], list[Any], str]:
+        """Return what the model learns, the vectors to search around, and its name."""
+        use_front, weight = rng.random() < self.pareto_share, float(rng.random())
+        archive = Archive(learnt)
+        costs = [e.cost for e in learnt]
+        if use_front:
+            figures = scalarised([_objectives(e) for e in learnt], weight)
+            if all(
+                (f is None) == (c is None) for f, c in zip(figures, costs, strict=True)
+            ):
+                vectors = [e.proposal.parameters for e in archive.front(_N_BEST)]
+                return figures, vectors, f"image with weight {weight:.2f} and energy"
+        return costs, [e.proposal.parameters for e in archive.best(_N_BEST)], "cost"
+
     def _drawn(
         self,
         space: SearchSpace,
-        taken: set[Key],
+        archive: Archive,
         n: int,
         purpose: str,
         rng: np.random.Generator,
     ) -> Iterator[Proposal]:
-        def near_image() -> Vector:
-            return space.sample_near_image(rng)
-
-        def anywhere() -> Vector:
-            return space.sample(rng)
-
-        taken = set(taken)
-        for _ in range(n):
-            near = bool(space.measured) and rng.random() < self.image_share
-            draw = near_image if near else anywhere
-            where = (
-                "near the translation that the micrograph shows" if near else "anywhere"
-            )
-            for vector in distinct(space, draw, 1, taken):
-                yield _proposal(vector, f"{purpose}: drawn {where}")
+        known = vectors_of(space, archive)
+        for vector, where in first_looks(
+            space,
+            known,
+            n,
+            image_share=self.image_share,
+            taken={vector_key(space, v) for v in known},
+            rng=rng,
+        ):
+            yield _proposal(vector, f"{purpose}: drawn {where}")
 
 
-def _is_vector(space: SearchSpace, proposal: Proposal) -> bool:
-    """Whether a proposal is a point of the space: another mutation's result is not."""
-    return proposal.mutation == "assemble" and space.contains(proposal.parameters)
-
-
-def _best_vectors(learnt: list[Evaluation]) -> list[Any]:
-    """Return the vectors of the best distinct structures, best first."""
-    return [e.proposal.parameters for e in Archive(learnt).best(_N_BEST)]
+def _objectives(evaluation: Evaluation) -> tuple[float, float] | None:
+    """Return image cost and energy; None for a failure or where one is missing."""
+    if evaluation.score is None or evaluation.score.energy_j_per_m2 is None:
+        return None
+    image = image_cost(evaluation.score)
+    return None if image is None else (image, evaluation.score.energy_j_per_m2)
 
 
 def _proposal(vector: Vector, reason: str) -> Proposal:

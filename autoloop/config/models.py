@@ -284,7 +284,7 @@ class ObjectiveSection(Section):
 class PolicySection(Section):
     """What chooses the candidates: a name or ``./file.py``, and its options."""
 
-    name: Annotated[str, Field(min_length=1, examples=["bayesian"])] = "bayesian"
+    name: Annotated[str, Field(min_length=1, examples=["portfolio"])] = "portfolio"
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

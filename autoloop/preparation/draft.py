@@ -193,7 +193,7 @@ def _energy(found: Inspection) -> Iterator[str]:
 
 def _rest() -> Iterator[str]:
     yield "objective: {ssim: 1.0, emd: 0.5, energy: 0.3}"
-    yield "policy: bayesian"
+    yield "policy: portfolio"
     yield f"budget: {{evaluations: {EVALUATIONS}}}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -42,16 +43,20 @@ def rounded(space: SearchSpace, vector: Mapping[str, Any]) -> Vector:
 
 
 def perturbed(
-    space: SearchSpace, vector: Mapping[str, Any], rng: np.random.Generator
+    space: SearchSpace,
+    vector: Mapping[str, Any],
+    rng: np.random.Generator,
+    reach: float = 0.2,
 ) -> Vector:
     """Return a point near another one.
 
-    One step size for all dimensions, log-uniform between 0.5 and 20 % of the range, so
-    that the pool holds both refinements and jumps to the next basin; each dimension
+    One step size for all dimensions, log-uniform between 0.5 % of the range and the
+    share `reach` of it, so that the pool holds both refinements and, as far as the
+    trust region lets it, jumps to the next basin; each dimension
     moves with probability 0.7, an integer by one with probability 0.2. Periodic ones
     wrap, others stop at their bounds.
     """
-    step = 10 ** rng.uniform(-2.3, -0.7)
+    step = 10 ** rng.uniform(-2.3, math.log10(reach))
     near: Vector = {}
     for d in space.dimensions:
         # Drawn for each dimension whatever its kind, so that the stream of one
@@ -104,6 +109,7 @@ def draw_pool(
     image_share: float,
     taken: set[Key],
     rng: np.random.Generator,
+    reach: float = 0.2,
 ) -> list[Vector]:
     """Draw distinct points for a surrogate to choose from.
 
@@ -123,6 +129,8 @@ def draw_pool(
         Keys of points not to be drawn; left as it is.
     rng : numpy.random.Generator
         Source of the draws.
+    reach : float
+        Size of the trust region around the best vectors.
 
     Returns
     -------
@@ -135,7 +143,7 @@ def draw_pool(
     centres = cycle(best)
 
     def near_best() -> Vector:
-        return perturbed(space, next(centres), rng)
+        return perturbed(space, next(centres), rng, reach)
 
     def near_image() -> Vector:
         return space.sample_near_image(rng)

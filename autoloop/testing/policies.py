@@ -18,9 +18,22 @@ from typing import Any
 import numpy as np
 
 from autoloop.archive import Archive
-from autoloop.domain import Evaluation, Proposal, Score, candidate_id, stream
+from autoloop.domain import (
+    FREE,
+    LOWER_BLOCK,
+    UPPER_BLOCK,
+    Bicrystal,
+    ColumnResiduals,
+    Details,
+    Evaluation,
+    Proposal,
+    Score,
+    candidate_id,
+    stream,
+)
 from autoloop.protocols import Policy
-from autoloop.structure.space import Dimension, SearchSpace
+from autoloop.structure.mutations import MUTATIONS
+from autoloop.structure.space import HEATING, Dimension, SearchSpace
 
 BATCH = 4
 BATCH_SIZES = (1, 3, 8)
@@ -57,7 +70,7 @@ def small_space() -> SearchSpace:
 def example_archives(space: SearchSpace) -> dict[str, Archive]:
     """Return archives as a run meets them, by a name for messages.
 
-    They hold no details: a policy that wants them must bear the KeyError.
+    All but the last hold no details: a policy that wants them must bear the KeyError.
     """
     rng = np.random.default_rng(20)
     failed = [_failed(space, k, rng) for k in range(_EVALUATIONS)]
@@ -89,7 +102,58 @@ def example_archives(space: SearchSpace) -> dict[str, Archive]:
         "all failed": Archive(failed, pending=pending),
         "one success": Archive(one),
         "mixed": Archive(mixed, pending=pending),
+        "with details": Archive(mixed, pending=pending, load_details=_details_of),
     }
+
+
+def example_details() -> Details:
+    """Return a small boundary of two species, and an image that wants it changed.
+
+    A square lattice over a sheared one, a column of each species in turn; the image
+    shows one column that is not there, one in another place, and two of other species.
+    """
+    width, spacing = 13.0, 2.6
+    rows = np.array([*range(-5, 0), *range(1, 6)])
+    x = np.arange(5) * spacing
+    places = np.array(
+        [[(a + 0.5 * r * (r > 0)) % width, 2.3 * r, 1.0] for r in rows for a in x]
+    )
+    places[20, 0] += 0.7  # else the lower grain would repeat within the cell
+    numbers = np.where(np.arange(len(places)) % 2, 52, 48)
+    height = 20.0
+    own = np.arange(len(places)) != 22
+    bicrystal = Bicrystal(
+        numbers=numbers[own],
+        positions=places[own] + np.array([0.0, height, 0.0]),
+        cell=np.diag([width, 2 * height, 4.6]),
+        boundary_height=height,
+        grains=np.where(places[own, 1] > 0, 1, 2),
+        regions=np.select(
+            [places[own, 1] > 9.0, places[own, 1] < -9.0],
+            [UPPER_BLOCK, LOWER_BLOCK],
+            FREE,
+        ),
+    )
+    light = numbers.astype(float) ** 1.7
+    seen = places[:, :2] + [1.3, -0.4]
+    measured, simulated = light.copy(), light.copy()
+    simulated[22] = np.nan
+    seen[26] += [0.6, 0.5]
+    measured[[23, 24]] = measured[[24, 23]] * [1.6, 0.6]
+    columns = ColumnResiduals(
+        positions=np.vstack([seen + np.array([k * width, 0.0]) for k in (-1, 0, 1)]),
+        measured=np.tile(measured, 3),
+        simulated=np.tile(simulated, 3),
+    )
+    return Details(
+        bicrystal=bicrystal,
+        excess_energies=np.zeros(int(own.sum())),
+        columns=columns,
+    )
+
+
+def _details_of(evaluation_id: str) -> Details:
+    return example_details()
 
 
 def check_repeatable(policy: Policy) -> None:
@@ -109,7 +173,7 @@ def check_order(policy: Policy) -> None:
         shuffled = [
             evaluations[k] for k in np.random.default_rng(3).permutation(len(archive))
         ]
-        other = Archive(shuffled, pending=archive.pending)
+        other = Archive(shuffled, pending=archive.pending, load_details=archive.details)
         _require(
             _ask(policy, space, archive, BATCH) == _ask(policy, space, other, BATCH),
             f"{name} archive: the order in which evaluations arrived plays a part",
@@ -203,8 +267,32 @@ def _check_proposal(
     )
     if proposal.mutation == "assemble":
         _require(
-            space.contains(parameters) and not proposal.parents,
+            space.allows(parameters) and not proposal.parents,
             f"{name} archive: {parameters} is outside the space",
+        )
+        return
+    _check_edit(proposal, parameters, archive, name)
+
+
+def _check_edit(
+    proposal: Proposal, parameters: dict[str, Any], archive: Archive, name: str
+) -> None:
+    """Check an edit of parents: a known one, with parents that have atoms."""
+    mutation = MUTATIONS.get(proposal.mutation)
+    if mutation is None:
+        raise AssertionError(f"{name} archive: no mutation is '{proposal.mutation}'")
+    _require(
+        len(proposal.parents) == mutation.n_parents
+        and all(archive[parent].cost is not None for parent in proposal.parents),
+        f"{name} archive: {proposal.mutation} takes {mutation.n_parents} scored "
+        f"parents, got {proposal.parents}",
+    )
+    ranges = {d.name: d for d in mutation.dimensions}
+    for key, value in parameters.items():
+        known = key in HEATING or (key in ranges and ranges[key].contains(value))
+        _require(
+            known,
+            f"{name} archive: {proposal.mutation} cannot have {key} = {value!r}",
         )
 
 

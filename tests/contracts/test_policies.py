@@ -5,7 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from autoloop.policies.anneal import Anneal
 from autoloop.policies.bayesian import Bayesian
+from autoloop.policies.genetic import Genetic
+from autoloop.policies.image_guided import ImageGuided
+from autoloop.policies.portfolio import Portfolio
 from autoloop.policies.random_search import RandomSearch
 
 from autoloop.archive import Archive
@@ -33,6 +37,17 @@ POLICIES = {
         n_initial=2, pool_size=50, exploration_share=0.0, local_share=1.0
     ),
     "bayesian, exploration alone": Bayesian(pool_size=50, exploration_share=1.0),
+    "genetic": Genetic(),
+    "genetic, front alone": Genetic(n_parents=2, front_share=1.0),
+    "image_guided": ImageGuided(),
+    "anneal": Anneal(),
+    "portfolio": Portfolio(
+        members=(
+            *(RandomSearch(), Bayesian(pool_size=100), Genetic()),
+            *(ImageGuided(), Anneal()),
+        )
+    ),
+    "portfolio of one": Portfolio(members=(ImageGuided(),), n_initial=1),
 }
 
 
@@ -134,7 +149,7 @@ def test_bayesian_learns_from_what_it_is_shown() -> None:
             space, archive, 3, stream(1, 9)
         )
         model = all("expected improvement" in p.reason for p in proposals)
-        assert model is (name in ("one success", "mixed")), name
+        assert model is (name in ("one success", "mixed", "with details")), name
         assert all(p.reason for p in proposals)
 
 

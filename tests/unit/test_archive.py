@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoloop.archive import Archive, alike
+from autoloop.archive import Archive, alike, image_cost
 from autoloop.domain import Evaluation, Proposal, Score
 
 
@@ -132,3 +132,38 @@ def test_nothing_measured_is_no_likeness() -> None:
     assert len(Archive(bare).best(3)) == 3
     failed = evaluation(0, 0, failure="x")
     assert not alike(failed, failed)
+
+
+def test_the_front_is_what_nothing_betters_in_both() -> None:
+    figures = [(0.9, 1.0), (0.8, 0.5), (0.7, 0.4), (0.75, 0.6), (0.8005, 0.5005)]
+    known = [
+        scored(0, k, cost=1 - s + g, ssim=s, energy_j_per_m2=g)
+        for k, (s, g) in enumerate(figures)
+    ]
+    front = Archive(known).front(9)
+    # The fourth is worse than the second in both; the fifth is like the second.
+    assert [e.id for e in front] == ["0000-01", "0000-02", "0000-00"]
+    assert Archive(known).front(1) == front[:1]
+    assert Archive([evaluation(0, 0, failure="x")]).front(3) == []
+
+
+def test_without_an_image_the_front_is_the_best() -> None:
+    known = [scored(0, k, 1.0 - 0.1 * k, energy_j_per_m2=0.5 - 0.1 * k) for k in (0, 1)]
+    assert [e.id for e in Archive(known).front(3)] == ["0000-01"]
+
+
+def test_image_cost_leaves_the_energy_out() -> None:
+    with_energy = Score(ssim=0.9, emd_angstrom_per_column=0.3, energy_j_per_m2=5.0)
+    assert image_cost(with_energy) == pytest.approx(0.1 + 0.5 * 0.3 / 1.5)
+    assert image_cost(Score(ssim=0.9)) == pytest.approx(0.1)
+    assert image_cost(Score(energy_j_per_m2=1.0)) is None
+
+
+def test_more_may_be_pending_in_a_copy() -> None:
+    first, more = proposal(0.1), proposal(0.2)
+    archive = Archive(STORY, pending=[first], load_details=lambda _: "details")
+    copy = archive.with_pending([more])
+    assert copy.pending == (first, more)
+    assert archive.pending == (first,)
+    assert list(copy) == list(archive)
+    assert copy.details("0000-00") == "details"

@@ -99,7 +99,7 @@ def test_defaults() -> None:
     campaign = Campaign.model_validate(
         {"name": "x", "grains": tuple(grains), "budget": {"evaluations": 1}}
     )
-    assert campaign.policy.name == "bayesian"
+    assert campaign.policy.name == "portfolio"
     assert (campaign.search.batch, campaign.search.lag) == (8, 1)
     assert (campaign.cell.max_strain, campaign.cell.max_period) == (0.02, 60.0)
     weights = campaign.objective

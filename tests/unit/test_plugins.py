@@ -207,7 +207,24 @@ def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert (vars(first)["steps"], vars(second)["steps"]) == (1, 2)
 
 
-@pytest.mark.parametrize("name", ["random_search", "bayesian"])
+def test_default_members_are_built_by_name(tmp_path: Path) -> None:
+    members = vars(load_policy("portfolio", {}, tmp_path))["members"]
+    assert [type(m).__name__ for m in members] == [
+        *("Bayesian", "Genetic", "ImageGuided", "Anneal")
+    ]
+    options = {"members": ["random_search", {"name": "anneal", "options": {}}]}
+    members = vars(load_policy("portfolio", options, tmp_path))["members"]
+    assert [type(m).__name__ for m in members] == ["RandomSearch", "Anneal"]
+    error = refusal(tmp_path, "portfolio", {"members": []})
+    assert error.where == ("options", "members")
+    error = refusal(tmp_path, "genetic", {"operators": {"shift": -1.0}})
+    assert error.where == ("options", "operators", "shift")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["random_search", "bayesian", "genetic", "image_guided", "anneal", "portfolio"],
+)
 def test_policies_of_the_program(name: str, tmp_path: Path) -> None:
     assert name in policy_names()
     assert isinstance(load_policy(name, {}, tmp_path), Policy)

@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoloop.surrogate.selection import informative, targets
+from autoloop.surrogate.selection import (
+    informative,
+    scalarised,
+    targets,
+    trust_reach,
+)
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -59,3 +64,22 @@ def test_failures_count_as_the_worst():
 def test_nothing_to_learn_from_is_a_mistake(costs):
     with pytest.raises(ValueError, match="finite"):
         targets(costs)
+
+
+def test_the_trust_region_grows_with_success_and_shrinks_without() -> None:
+    assert trust_reach([], 3) == trust_reach([5.0], 3) == 0.2
+    assert trust_reach([5.0, 4.0], 3) == 0.4
+    assert trust_reach([5.0, 4.0, 3.0, 2.0], 3) == 0.4  # the largest
+    assert trust_reach([5.0, 6.0, None, 6.0], 3) == 0.1
+    # Below the smallest it starts anew.
+    assert trust_reach([5.0] + [6.0] * 12, 3) == 0.2
+
+
+def test_weights_choose_among_the_front() -> None:
+    front = [(0.0, 1.0), (0.3, 0.3), (1.0, 0.0), (1.0, 1.0)]
+    best = {}
+    for weight in (0.02, 0.5, 0.98):
+        figures = [f for f in scalarised(front, weight) if f is not None]
+        best[weight] = int(np.argmin(figures))
+    assert best == {0.02: 2, 0.5: 1, 0.98: 0}
+    assert scalarised([None, None], 0.5) == [None, None]
