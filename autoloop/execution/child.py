@@ -10,10 +10,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import threading
 import time
 import traceback
-from multiprocessing import connection as mp_connection
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -22,6 +20,8 @@ from typing import Any
 
 from autoloop.domain import Candidate, Evaluation
 from autoloop.errors import AutoloopError, SimulationError
+from autoloop.execution.guard import become_guarded
+from autoloop.execution.preflight import examine
 from autoloop.execution.wire import decode, encode
 from autoloop.protocols import Outcome, Timing
 from autoloop.records import Record, pack, unpack
@@ -33,17 +33,29 @@ def serve(connection: Connection, module_name: str) -> None:
     Parameters
     ----------
     connection : Connection
-        First comes the handle of a file for standard error, then the frame of the
-        context, answered by ``ready`` or ``error``. Every further frame is a candidate,
-        answered by ``begun`` at once and then ``outcome`` or ``error``; an error is one
-        that a user has to mend before any candidate can be evaluated.
+        First come the handles of files for standard error, LAMMPS's log and its
+        command, then the frame of the context, answered by ``ready`` or ``error``.
+        Every further frame is a candidate, answered by ``begun`` at once and then
+        ``outcome`` or ``error``; an error is one that a user has to mend before any
+        candidate can be evaluated. Or it is ``examine``, answered by ``found`` or
+        ``error``.
     module_name : str
         Module that evaluates.
     """
-    _die_with_controller()
-    _redirect_output(recv_handle(connection))
+    parent = parent_process()
+    if parent is None:
+        raise RuntimeError("serve() runs in a child process only")
+    become_guarded(parent.sentinel)
     try:
-        _, context_record = decode(connection.recv_bytes())
+        _redirect_output(recv_handle(connection))
+        # `autoloop.relax.session` writes there, so that it outlives a crash.
+        os.environ["AUTOLOOP_LAMMPS_LOG"] = str(recv_handle(connection))
+        os.environ["AUTOLOOP_LAMMPS_COMMAND"] = str(recv_handle(connection))
+        frame = connection.recv_bytes()
+    except (EOFError, OSError):
+        return  # the controller ended meanwhile
+    try:
+        _, context_record = decode(frame)
         module = importlib.import_module(module_name)
         context = module.load_context(context_record)
     except Exception as error:
@@ -56,6 +68,9 @@ def serve(connection: Connection, module_name: str) -> None:
             frame = connection.recv_bytes()
         except (EOFError, OSError):
             return
+        if decode(frame)[0] == "examine":
+            connection.send_bytes(_examined(context))
+            continue
         connection.send_bytes(encode("begun", nothing))
         connection.send_bytes(_answer(module, context, frame))
 
@@ -88,8 +103,17 @@ def _answer(module: Any, context: Any, frame: bytes) -> bytes:
         return failure(str(error))
     except AutoloopError as error:
         return _error(error)
+    except MemoryError as error:  # the system refused before the supervisor did
+        return failure(f"memory_limit: the system refused: {error}")
     except (Exception, SystemExit) as error:
         return failure(f"error: {type(error).__name__}: {error} ({_where(error)})")
+
+
+def _examined(context: Any) -> bytes:
+    try:
+        return encode("found", Record(text=json.dumps(examine(context)), arrays={}))
+    except Exception as error:
+        return _error(error)
 
 
 def _where(error: BaseException) -> str:
@@ -105,19 +129,6 @@ def _error(error: Exception) -> bytes:
         name, message = "InstallationError", f"{name}: {error} ({_where(error)})"
     text = json.dumps({"error": name, "message": message})
     return encode("error", Record(text=text, arrays={}))
-
-
-def _die_with_controller() -> None:
-    """End this process at once when the controller is gone, even after kill -9."""
-    parent = parent_process()
-    if parent is None:
-        raise RuntimeError("serve() runs in a child process only")
-
-    def watch() -> None:
-        mp_connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _redirect_output(stderr: int) -> None:

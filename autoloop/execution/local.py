@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Final, Self
 
 from autoloop.domain import Candidate
+from autoloop.execution.limits import RECYCLE_AFTER, Limits
 from autoloop.execution.supervisor import SupervisedChild
 from autoloop.protocols import Outcome
 from autoloop.records import Record
@@ -28,6 +29,10 @@ class LocalExecutor:
         Number of children; each uses one core.
     limit_s : float
         Longest time for one candidate [s]; a safety net, far above the usual.
+    memory_limit_gb, cpu_limit_s : float, optional
+        Memory [10⁹ bytes] and CPU time [s] that one candidate may use (see `Limits`).
+    recycle_after : int
+        Evaluations after which a child is replaced.
     module : str
         Name of the module that evaluates: ``load_context(record)`` is called once in
         each child, ``evaluate(context, candidate)`` gives an `Outcome`.
@@ -41,6 +46,9 @@ class LocalExecutor:
         *,
         workers: int,
         limit_s: float,
+        memory_limit_gb: float | None = None,
+        cpu_limit_s: float | None = None,
+        recycle_after: int = RECYCLE_AFTER,
         module: str = "autoloop.evaluation",
         preload: Sequence[str] = PRELOAD,
     ) -> None:
@@ -49,9 +57,15 @@ class LocalExecutor:
         self._tasks: queue.SimpleQueue[tuple[Candidate, Future[Outcome]] | None]
         self._tasks = queue.SimpleQueue()
         self._closed = False
+        limits = Limits(
+            wall_s=limit_s,
+            memory_gb=memory_limit_gb,
+            cpu_s=cpu_limit_s,
+            recycle_after=recycle_after,
+        )
         self._children = [
             SupervisedChild(
-                context_record, module=module, limit_s=limit_s, preload=preload
+                context_record, module=module, limits=limits, preload=preload
             )
             for _ in range(workers)
         ]

@@ -11,24 +11,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import multiprocessing as mp
 import os
 import signal
-import tempfile
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from multiprocessing import connection as mp_connection
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import send_handle
-from typing import IO, Final
+from typing import Any, Final, NoReturn
 
 from autoloop import errors
 from autoloop.domain import Candidate
 from autoloop.errors import AutoloopError, InstallationError
 from autoloop.execution.child import failed, serve
+from autoloop.execution.forkserver import exit_status, is_alive, start_child
+from autoloop.execution.limits import POLL_S, Limits, Watch
+from autoloop.execution.output import ChildOutput
 from autoloop.execution.wire import decode, encode
 from autoloop.protocols import Outcome
 from autoloop.records import Record, pack, unpack
@@ -39,27 +38,22 @@ STARTUP_LIMIT_S: Final = 300.0
 """Time for a child to import its modules and load the context [s]: ten times what the
 slowest imports take on a busy machine."""
 
-ONE_THREAD: Final = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
-"""Environment of the children: each is one core's worth of work."""
+_LARGEST_FRAME: Final = 2**30  # bytes; a broken child may announce anything
 
-_CONTEXT = mp.get_context("forkserver")
+_FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, 255)
+"""Exit statuses of a child that somebody else ended: a person, the kernel when memory
+runs out (then it happens again), or whoever killed the forkserver."""
 
-# multiprocessing polls all children whenever one is started; two threads that read the
-# exit status of one child at the same time would get a wrong one.
-_PROCESSES = threading.Lock()
+_NOTHING: Final = Record(text="{}", arrays={})
 
 
 class _ChildEndedError(Exception):
-    """The child is gone, or was ended for taking too long."""
+    """The child is gone, or was ended for taking too much."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, from_outside: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.from_outside = from_outside
 
 
 class SupervisedChild:
@@ -71,11 +65,10 @@ class SupervisedChild:
         What the module's ``load_context`` reads; sent once to each process.
     module : str
         Name of the module that evaluates.
-    limit_s : float
-        Longest time for one candidate [s].
+    limits : Limits
+        What one candidate may use.
     preload : sequence of str
-        Modules that the forkserver imports once for all children. The first child of a
-        process decides; later lists only save less time.
+        Modules that the forkserver imports once for all children.
     """
 
     def __init__(
@@ -83,48 +76,83 @@ class SupervisedChild:
         context_record: Record,
         *,
         module: str,
-        limit_s: float,
+        limits: Limits,
         preload: Sequence[str] = (),
     ) -> None:
         self._context_frame = encode("context", context_record)
         self._module = module
-        self._limit_s = limit_s
-        self._preload = list(preload)
+        self._limits = limits
+        self._preload = [*preload, module]
         self._process: ForkServerProcess | None = None
         self._connection: Connection | None = None
-        self._stderr: IO[bytes] | None = None
+        self._output: ChildOutput | None = None
+        self._watch: Watch | None = None
+        self._n_evaluated = 0
         self._killed = False
 
-    def evaluate(self, candidate: Candidate) -> Outcome:
+    def prepare(self) -> None:
+        """Have a process that has loaded the context, as `evaluate` would first do."""
+        self._ensure_ready()
+
+    def examine(self) -> dict[str, Any]:
+        """Return what the child finds out about its machine: LAMMPS, potential.
+
+        Raises
+        ------
+        AutoloopError
+            If candidates cannot be evaluated here.
+        """
+        self._ensure_ready()
+        try:
+            self._send(encode("examine", _NOTHING))
+            tag, record = self._receive(STARTUP_LIMIT_S)
+        except _ChildEndedError as end:
+            raise InstallationError(
+                f"a worker process ended while it tried LAMMPS ({end}); "
+                "`autoloop doctor` shows what is missing"
+            ) from end
+        if tag == "error":
+            raise rebuilt_error(record)
+        found: dict[str, Any] = json.loads(record.text)
+        return found
+
+    def evaluate(
+        self, candidate: Candidate, given_up: Callable[[], bool] | None = None
+    ) -> Outcome:
         """Return the outcome of a candidate, whatever it does to its process.
+
+        Parameters
+        ----------
+        candidate : Candidate
+            What to evaluate.
+        given_up : callable, optional
+            Asked now and then; True ends the child.
 
         Raises
         ------
         AutoloopError
             If no candidate can be evaluated until a user mends something.
         CancelledError
-            If `kill` was called meanwhile.
+            If `kill` was called meanwhile, or the candidate was given up.
         """
-        frame = encode("candidate", pack(candidate))
         try:
             try:
-                self._hand_over(frame)
-            except _ChildEndedError:
-                # It ended while it was idle, which is not this candidate's fault.
-                self._hand_over(frame)
-            tag, record = self._receive(self._limit_s)
+                return self._attempt(candidate, given_up)
+            except _ChildEndedError as end:
+                if not end.from_outside:
+                    raise
+                logger.info("%s: %s; once more", candidate.id, end.reason)
+                return self._attempt(candidate, given_up)
         except _ChildEndedError as end:
-            return failed(candidate, end.reason)
-        if tag == "error":
-            raise _rebuilt_error(record)
-        return unpack(record, Outcome)
+            timing = None if self._watch is None else self._watch.timing()
+            return failed(candidate, end.reason, timing)
 
     def kill(self) -> None:
         """End the child now and for good; may be called from any thread."""
         self._killed = True
         process = self._process
         if process is not None:
-            process.kill()
+            _kill_group(process)
 
     def close(self) -> None:
         """Let an idle child end in its own time, within seconds."""
@@ -134,28 +162,82 @@ class SupervisedChild:
             mp_connection.wait([self._process.sentinel], timeout=5.0)
         self._discard()
 
-    # --- one process ---------------------------------------------------------------
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, if there is one."""
+        return None if self._process is None else self._process.pid
 
-    def _hand_over(self, frame: bytes) -> None:
+    # --- one candidate -------------------------------------------------------------
+
+    def _attempt(
+        self, candidate: Candidate, given_up: Callable[[], bool] | None
+    ) -> Outcome:
+        frame = encode("candidate", pack(candidate))
+        try:
+            watch = self._watch = self._hand_over(frame)
+        except _ChildEndedError:
+            # It ended while it was idle, which is not this candidate's fault.
+            watch = self._watch = self._hand_over(frame)
+        tag, record = self._receive_watched(watch, given_up)
+        if tag == "error":
+            raise rebuilt_error(record)
+        try:
+            outcome = unpack(record, Outcome)
+            if outcome.evaluation.id != candidate.id:
+                raise ValueError(f"of {outcome.evaluation.id}")
+        except ValueError as error:
+            self._end(f"crashed: child sent no readable result: {error}")
+        self._n_evaluated += 1
+        if self._n_evaluated >= self._limits.recycle_after:
+            self.close()
+        return outcome
+
+    def _hand_over(self, frame: bytes) -> Watch:
         """Send a candidate and wait until the child has begun with it."""
         self._ensure_ready()
+        if self._process is None or self._process.pid is None or self._output is None:
+            raise _ChildEndedError("crashed: no child process")
+        self._output.clear()
+        watch = Watch(self._process.pid, self._limits)
         self._send(frame)
         self._receive(STARTUP_LIMIT_S)
+        return watch
+
+    def _receive_watched(
+        self, watch: Watch, given_up: Callable[[], bool] | None
+    ) -> tuple[str, Record]:
+        """Return the result, or end the child when it takes too much."""
+        while not self._is_ready(POLL_S):
+            if given_up is not None and given_up():
+                self._discard()
+                raise CancelledError
+            reason = watch.exceeded()
+            if reason is not None and not self._is_ready(0.0):
+                self._end(reason)
+        answer = self._receive(0.0)
+        # Between two looks a peak can come and go; luck must not decide.
+        over = watch.exceeded()
+        if over is not None and over.startswith("memory_limit"):
+            self._end(over)
+        return answer
+
+    # --- one process ---------------------------------------------------------------
 
     def _ensure_ready(self) -> None:
         """Have a process that has loaded the context."""
         if self._killed:
             raise CancelledError
         if self._process is not None:
-            with _PROCESSES:
-                alive = self._process.is_alive()
-            if alive:
+            if self._connection is not None and is_alive(self._process):
                 return
             self._discard()
         try:
-            self._start()
-            self._send(self._context_frame)
-            tag, record = self._receive(STARTUP_LIMIT_S)
+            try:
+                tag, record = self._load()
+            except _ChildEndedError as end:
+                if not end.from_outside:
+                    raise
+                tag, record = self._load()
         except (_ChildEndedError, OSError) as end:
             self._discard()
             if self._killed:
@@ -166,23 +248,23 @@ class SupervisedChild:
             ) from end
         if tag == "error":
             self._discard()
-            raise _rebuilt_error(record)
+            raise rebuilt_error(record)
+
+    def _load(self) -> tuple[str, Record]:
+        """Start a process and hand it the context; return its answer."""
+        self._start()
+        self._send(self._context_frame)
+        return self._receive(STARTUP_LIMIT_S)
 
     def _start(self) -> None:
-        here, there = _CONTEXT.Pipe()
-        self._connection = here
-        process = _CONTEXT.Process(
-            target=serve, args=(there, self._module), daemon=True
-        )
-        with _PROCESSES, there:
-            _ensure_forkserver(self._preload)
-            process.start()
+        process, self._connection = start_child(serve, (self._module,), self._preload)
         self._process = process
-        # A file without a name: nothing is left behind, even by kill -9.
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this call
-        send_handle(here, self._stderr.fileno(), process.pid)
+        self._n_evaluated = 0
+        self._output = ChildOutput()
+        for descriptor in self._output.descriptors:
+            send_handle(self._connection, descriptor, process.pid)
         if self._killed:
-            process.kill()
+            _kill_group(process)
 
     def _send(self, frame: bytes) -> None:
         if self._connection is None:
@@ -195,81 +277,83 @@ class SupervisedChild:
                 f"crashed: child does not listen: {error}"
             ) from error
 
+    def _is_ready(self, timeout: float) -> bool:
+        if self._connection is None or self._process is None:
+            return True
+        both: list[Any] = [self._connection, self._process.sentinel]
+        return bool(mp_connection.wait(both, timeout=timeout))
+
     def _receive(self, limit_s: float) -> tuple[str, Record]:
         """Return the next frame, or end the child and raise `_ChildEndedError`."""
         connection, process = self._connection, self._process
         if connection is None or process is None:
             raise _ChildEndedError("crashed: no child process")
-        ready = mp_connection.wait([connection, process.sentinel], timeout=limit_s)
+        if not self._is_ready(limit_s):
+            self._end(f"time_limit: no result within {limit_s:g} s")
         # What it sent before it ended still counts.
         with contextlib.suppress(EOFError, OSError):
             if connection.poll():
-                return decode(connection.recv_bytes())
-        reason = f"time_limit: no result within {limit_s:g} s"
-        if ready:
-            mp_connection.wait([process.sentinel], timeout=5.0)
-            with _PROCESSES:
-                reason = _reason(process.exitcode)
-        self._log_stderr(reason)
+                frame = connection.recv_bytes(_LARGEST_FRAME)
+                try:
+                    return decode(frame)
+                except (ValueError, LookupError, TypeError) as error:
+                    self._end(f"crashed: child sent no readable result: {error}")
+        mp_connection.wait([process.sentinel], timeout=5.0)
+        status = exit_status(process)
+        self._end(_reason(status), from_outside=status in _FROM_OUTSIDE)
+
+    def _end(self, reason: str, *, from_outside: bool = False) -> NoReturn:
+        """Give the child up and say why, with what LAMMPS was doing."""
+        if self._output is not None and not self._killed:
+            # It has to stand still before what it wrote is read.
+            self._stop()
+            command = self._output.last_command()
+            if words := self._output.last_words():
+                logger.info("%s\n%s", reason, words)
+            if command:
+                reason = f"{reason}; LAMMPS was at '{command}'"
         self._discard()
         if self._killed:
             raise CancelledError
-        raise _ChildEndedError(reason)
+        raise _ChildEndedError(reason, from_outside=from_outside)
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            _kill_group(self._process)
+            mp_connection.wait([self._process.sentinel], timeout=5.0)
 
     def _discard(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            mp_connection.wait([self._process.sentinel], timeout=5.0)
+        self._stop()
         if self._connection is not None:
             self._connection.close()
-        if self._stderr is not None:
-            self._stderr.close()
-        self._process = self._connection = self._stderr = None
-
-    def _log_stderr(self, reason: str) -> None:
-        if self._stderr is None or self._killed:
-            return
-        size = os.fstat(self._stderr.fileno()).st_size
-        tail = os.pread(self._stderr.fileno(), 2000, max(0, size - 2000)).strip()
-        if tail:
-            text = tail.decode(errors="replace")
-            logger.debug("%s; last words of the child:\n%s", reason, text)
+        if self._output is not None:
+            self._output.close()
+        self._process = self._connection = self._output = None
 
 
-def _reason(exit_status: int | None) -> str:
+def _kill_group(process: ForkServerProcess) -> None:
+    """End a child and what it started; if it is gone, its guard sees to the rest."""
+    if process.pid is None or not is_alive(process):
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # it may not lead its group yet
+
+
+def _reason(status: int | None) -> str:
     """Say how a child ended, in words that are the same every time."""
-    if exit_status is None:
+    if status is None:
         return "crashed: child closed its connection"
-    if exit_status < 0:
-        name = signal.Signals(-exit_status).name
-        return f"crashed: child died with signal {-exit_status} ({name})"
-    return f"crashed: child ended with status {exit_status} and no result"
+    if status == -signal.SIGKILL:
+        return "crashed: child was killed twice (SIGKILL): out of memory?"
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"crashed: child died with signal {-status} ({name})"
+    return f"crashed: child ended with status {status} and no result"
 
 
-def _rebuilt_error(record: Record) -> AutoloopError:
+def rebuilt_error(record: Record) -> AutoloopError:
+    """Return the error that the frame ``error`` of a child tells of."""
     told = json.loads(record.text)
     kind: type[AutoloopError] = getattr(errors, told["error"])
     return kind(told["message"])
-
-
-def _ensure_forkserver(preload: Sequence[str]) -> None:
-    """Start the server that forks the children, unless it runs.
-
-    It hands on to them what they have to be born with: one thread (libraries read the
-    environment when they are imported) and Ctrl-C blocked (it is for the controller).
-    """
-    _CONTEXT.set_forkserver_preload(["autoloop.execution.child", *preload])
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    # The resource tracker, started first by `ensure_running`, would unblock Ctrl-C.
-    resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(ONE_THREAD)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

