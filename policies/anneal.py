@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Interval
@@ -46,6 +46,8 @@ class Anneal:
         allows it.
     """
 
+    needs_dynamics: ClassVar[bool] = True
+
     n_parents: Annotated[int, Ge(1)] = 6
     temperature_min_k: Annotated[float, Interval(ge=200, le=2000)] = 300.0
     temperature_max_k: Annotated[float, Interval(ge=200, le=2000)] = 1500.0
@@ -66,7 +68,7 @@ class Anneal:
     ) -> list[Proposal]:
         """Propose `n` heatings, or whole boundaries while there is nothing to heat."""
         families = by_size(archive, self.n_parents)
-        if not families:
+        if not families or not space.heatable:
             return [_whole(space, rng) for _ in range(n)]
         return [self._heated(space, families, rng) for _ in range(n)]
 
@@ -118,9 +120,10 @@ class Anneal:
 
 
 def _whole(space: SearchSpace, rng: np.random.Generator) -> Proposal:
+    vector, heat = rounded(space, space.sample_near_image(rng)), heating(rng)
+    reason = "nothing good to heat yet: a whole boundary, heated as assembled"
+    if not space.heatable:
+        heat, reason = {}, "this run's energies know no dynamics: a whole boundary"
     return Proposal(
-        parents=(),
-        mutation="assemble",
-        parameters={**rounded(space, space.sample_near_image(rng)), **heating(rng)},
-        reason="nothing good to heat yet: a whole boundary, heated as assembled",
+        parents=(), mutation="assemble", parameters={**vector, **heat}, reason=reason
     )

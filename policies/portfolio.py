@@ -29,6 +29,7 @@ DEFAULT_MEMBERS: Final = (
 _LOOKS: Final = "portfolio"
 """Under this name further looks compete with the members."""
 _NEEDS_IMAGE: Final = "needs_image"
+_NEEDS_DYNAMICS: Final = "needs_dynamics"
 """Attribute by which a policy says that it has little to offer without an image."""
 
 
@@ -72,7 +73,7 @@ class Portfolio:
         ready = len(known) >= self.n_initial and bool(archive.scored)
         if not ready:
             return self._looks(space, archive, n, "first look", rng)
-        members = self._named(archive)
+        members = self._named(space, archive)
         arms = arms_of(archive, _member, [_LOOKS, *members], half_life=self.half_life)
         chosen = [drawn(arms, rng) for _ in range(n)]
         proposals: list[Proposal] = []
@@ -91,20 +92,26 @@ class Portfolio:
             ]
         return self._without_repeats(space, archive, proposals, rng)
 
-    def _named(self, archive: Archive) -> dict[str, Policy]:
+    def _named(self, space: SearchSpace, archive: Archive) -> dict[str, Policy]:
         """Return the members by name; a second of one kind has a number.
 
-        Those that read an image stand back where there is none, unless all do.
+        Those that read an image stand back where there is none, those that need
+        dynamics where nothing can be heated, unless all do.
         """
         named: dict[str, Policy] = {}
         for member in self.members:
             name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(member).__name__).lower()
             same = sum(known.partition(" ")[0] == name for known in named)
             named[f"{name} {same + 1}" if same else name] = member
-        if any(e.score and image_cost(e.score) is not None for e in archive.scored):
-            return named
-        blind = {k: m for k, m in named.items() if not getattr(m, _NEEDS_IMAGE, False)}
-        return blind or named
+        lacking = [] if space.heatable else [_NEEDS_DYNAMICS]
+        if not any(e.score and image_cost(e.score) is not None for e in archive.scored):
+            lacking.append(_NEEDS_IMAGE)
+        able = {
+            name: member
+            for name, member in named.items()
+            if not any(getattr(member, need, False) for need in lacking)
+        }
+        return able or named
 
     def _looks(
         self,
@@ -140,13 +147,16 @@ class Portfolio:
                 + (f", heated to {heat['temperature_k']:.0f} K" if heat else ""),
                 policy=_LOOKS,
             )
-            for (vector, where), heat in zip(looks, self._heatings(n, rng), strict=True)
+            for (vector, where), heat in zip(
+                looks, self._heatings(space, n, rng), strict=True
+            )
         ]
 
-    def _heatings(self, n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-        return [
-            heating(rng) if rng.random() < self.heated_share else {} for _ in range(n)
-        ]
+    def _heatings(
+        self, space: SearchSpace, n: int, rng: np.random.Generator
+    ) -> list[dict[str, Any]]:
+        share = self.heated_share if space.heatable else 0.0
+        return [heating(rng) if rng.random() < share else {} for _ in range(n)]
 
     def _without_repeats(
         self,

@@ -139,6 +139,7 @@ def prepare(loaded: LoadedCampaign) -> Prepared:
         max_repeat=campaign.cell.max_repeat,
         max_missing=campaign.cell.max_missing,
     )
+    space = replace(space, heatable=isinstance(potential, Potential))
     return Prepared(
         campaign=campaign,
         context=context,

@@ -70,11 +70,15 @@ class SearchSpace:
         Values that the micrograph shows, by name of dimension; may be empty.
     measured_sigma : mapping
         Their standard uncertainties, in the unit of the dimension.
+    heatable : bool
+        Whether molecular dynamics can come before a relaxation: it needs a potential
+        of LAMMPS.
     """
 
     dimensions: tuple[Dimension, ...]
     measured: Mapping[str, float]
     measured_sigma: Mapping[str, float]
+    heatable: bool = True
 
     def sample(self, rng: np.random.Generator) -> dict[str, float | int]:
         """Draw every dimension uniformly."""
@@ -105,7 +109,7 @@ class SearchSpace:
         A vector of the space, and with it, if at all, `temperature_k` and `steps`: the
         heating that comes before the relaxation.
         """
-        if not set(parameters) >= set(HEATING):
+        if not self.heatable or not set(parameters) >= set(HEATING):
             return self.contains(parameters)
         temperature, steps = (parameters[name] for name in HEATING)
         vector = {k: v for k, v in parameters.items() if k not in HEATING}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from autoloop.policies.anneal import Anneal
 from autoloop.policies.genetic import Genetic
 from autoloop.policies.image_guided import ImageGuided
+from autoloop.policies.portfolio import Portfolio
 
 from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Proposal, Score, candidate_id, stream
@@ -196,3 +198,20 @@ def test_image_guided_without_an_image_still_answers() -> None:
     assert len({p.key() for p in proposals}) == 20
     assert any(p.parents for p in proposals)
     assert any(not p.parents for p in proposals)
+
+
+def test_nothing_is_heated_where_energies_know_no_dynamics() -> None:
+    cold = replace(LARGE, heatable=False)
+    archive = Archive(story(cold, n=12))
+    portfolio = Portfolio(members=(Anneal(), Genetic()), heated_share=1.0)
+    for policy in (Anneal(), portfolio):
+        for known in (Archive(), archive):
+            proposals = policy.propose(cold, known, 24, stream(1, 0))
+            assert not any("temperature_k" in p.parameters for p in proposals)
+            assert all(
+                cold.allows(p.parameters) for p in proposals if p.mutation == "assemble"
+            )
+    warm = portfolio.propose(LARGE, Archive(), 24, stream(1, 0))
+    heated = [p.parameters for p in warm if "temperature_k" in p.parameters]
+    assert len(heated) == 24
+    assert not any(cold.allows(parameters) for parameters in heated)
