@@ -118,7 +118,7 @@ class Comparison:
         self._lower_bulk = region & (scene.heights[scene.view] < -BLEND)
         self._correlator = Correlator(scene.measured, region)
         self._least_correlation = LEAST_SHARE * _fitted_correlation(
-            scene.measured[region], target.imaging.rms
+            scene.measured[region], (target.bulk or target.imaging).rms
         )
         self._covariances = scene.covariance_map()
         self.data_range = intensity_range(scene.measured, region)
@@ -180,7 +180,7 @@ class Comparison:
                 "not_registered: no lattice point of the lower grain brings the "
                 "candidate's boundary near the line in the image"
             )
-        placed = self.scene.placing.place(bicrystal, period.positions, shifts)
+        placed = self.scene.placing.straight(bicrystal, period.positions, shifts)
         found, simulated = register(
             self._correlator,
             self._covariances.sums(placed, period.intensities),

@@ -45,7 +45,8 @@ def placed_candidate(
     translation = comparison.register(bicrystal).translation
     reach = float(np.abs(scene.heights[box]).max()) + MARGIN
     whole = continued(bicrystal, scene.template, reach)
-    tiles = scene.placing.place(whole, whole.positions[:, :2], translation)[0]
+    # straight: what bends it is fitted
+    tiles = scene.placing.straight(whole, whole.positions[:, :2], translation)[0]
     positions = tiles.reshape(-1, 2)
     measured = target.measured[box]
     rows, columns = box

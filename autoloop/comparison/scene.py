@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoloop.comparison.appearance import (
+    Appearance,
+    Box,
+    appearance,
+    bending,
+    covariance_map,
+)
 from autoloop.comparison.target import (
     Target,
     frame_of,
@@ -15,8 +21,6 @@ from autoloop.comparison.target import (
     smooth_coordinates,
 )
 from autoloop.domain import Bicrystal, Columns
-from autoloop.imaging.convolution import MARGIN, ColumnImager
-from autoloop.imaging.fit import intensity_maps
 from autoloop.imaging.probe import z_exponent
 from autoloop.scoring.emd import EmdResult, capped_emd, merge_close
 from autoloop.scoring.placing import Placing
@@ -26,7 +30,8 @@ from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Box = tuple[slice, slice]
+
+__all__ = ["BAND", "EDGE", "RESOLVED", "Box", "Scene"]
 
 BAND: Final = 8.0
 """Half-height of the boundary band that SSIM and EMD look at [Å]."""
@@ -68,17 +73,16 @@ class Scene:
         self.frame = frame_of(target.reading)
         self.placing = _placing(template, target)
         self._exponent = z_exponent(target.microscope)
-        plain, smooth = smooth_coordinates(
+        plain, _ = smooth_coordinates(
             target.reading, target.measured.shape, target.offset_px
         )
         self.heights = plain[..., 1]
-        self._gain, self._background = intensity_maps(target.imaging, smooth)
         self._centre = self.frame.to_boundary(self.placing.centre_px()[None])[0]
         self.region = self._inside(plain, target.extent)
         self.band = self._inside(plain, BAND)
         self.view = bounding_box(self.region, margin=max(FIXED_WINDOWS) // 2)
         self.measured = np.ascontiguousarray(target.measured[self.view], float)
-        self._imager = self._make_imager(self.view)
+        self._appearance = appearance(target, self.view)
         self._seen = Columns(
             positions=self.frame.to_boundary(target.columns.positions),
             intensities=target.columns.intensities,
@@ -100,12 +104,12 @@ class Scene:
         translation : (1, 2) float array
             Of the lower grain's lattice [Å, model].
         """
-        return self._simulate(bicrystal, translation, self._imager, self.view)
+        return self._simulate(bicrystal, translation, self._appearance)
 
     def simulate_crop(self, bicrystal: Bicrystal, translation: Array) -> Array:
         """Return what `simulate` does, over the whole crop."""
         whole = (slice(0, self.region.shape[0]), slice(0, self.region.shape[1]))
-        return self._simulate(bicrystal, translation, self._make_imager(whole), whole)
+        return self._simulate(bicrystal, translation, appearance(self.target, whole))
 
     def weights(self, bicrystal: Bicrystal) -> Array:
         """Scattering power of each atom, per ångström of depth."""
@@ -180,47 +184,21 @@ class Scene:
     def covariance_map(self) -> CovarianceMap:
         """Return what a column adds to the covariance with the region, by its place.
 
-        The micrograph, from its mean and times the gain, correlated with the probe.
+        Its place is that of `Placing.straight`, before any bending.
         """
-        half = math.ceil(MARGIN / self.frame.pixel_size)
-        probe = ColumnImager(
-            (2 * half + 1, 2 * half + 1),
-            self.frame.matrix,
-            (-float(half), -float(half)),
-            self.target.microscope,
-            self.target.imaging.blur_sigma,
-        ).image(Columns(positions=np.zeros((1, 2)), intensities=np.ones(1)))
-        region, rows, columns = self.region[self.view], *self.view
+        region = self.region[self.view]
         level = self.measured[region].mean() if region.any() else 0.0
-        excess = np.where(region, (self.measured - level) * self._gain[self.view], 0)
-        x, y = self.target.offset_px
-        return CovarianceMap(
-            # the probe is even: correlation is convolution
-            _convolved(excess, probe),
-            (float(x + columns.start - half), float(y + rows.start - half)),
-        )
+        excess = np.where(region, self.measured - level, 0.0)
+        return covariance_map(self._appearance, excess, self.placing.bending)
 
-    def _make_imager(self, view: Box) -> ColumnImager:
-        rows, columns = view
-        x, y = self.target.offset_px
-        return ColumnImager(
-            (rows.stop - rows.start, columns.stop - columns.start),
-            self.frame.matrix,
-            (float(x + columns.start), float(y + rows.start)),
-            self.target.microscope,
-            self.target.imaging.blur_sigma,
-        )
-
-    def _simulate(
-        self, bicrystal: Bicrystal, shift: Array, imager: ColumnImager, view: Box
-    ) -> Array:
+    def _simulate(self, bicrystal: Bicrystal, shift: Array, shown: Appearance) -> Array:
         """Return the image of a bicrystal at one translation (1, 2)."""
         placed = self.placing.place(bicrystal, bicrystal.positions[:, :2], shift)[0]
-        columns = Columns(
+        atoms = Columns(
             positions=placed.reshape(-1, 2),
             intensities=np.tile(self.weights(bicrystal), len(placed)),
         )
-        return self._gain[view] * imager.image(columns) + self._background[view]
+        return shown.image(atoms)
 
     def _inside(self, points: Array, half_height: float) -> Mask:
         """Whether points (..., 2) [Å] lie in the region compared."""
@@ -244,16 +222,6 @@ class Scene:
         return np.asarray(edge)
 
 
-def _convolved(a: Array, b: Array) -> Array:
-    """Return the full convolution of two images."""
-    from scipy.fft import irfft2, next_fast_len, rfft2
-
-    full = [n + m - 1 for n, m in zip(a.shape, b.shape, strict=True)]
-    shape = [next_fast_len(n, real=True) for n in full]
-    spectrum = rfft2(a, shape, workers=1) * rfft2(b, shape, workers=1)
-    return np.asarray(irfft2(spectrum, s=shape, workers=1)[: full[0], : full[1]])
-
-
 def _placing(template: BoundaryTemplate, target: Target) -> Placing:
     upper, lower = grain_matrices(target.reading)
     n_y, n_x = target.measured.shape
@@ -268,4 +236,5 @@ def _placing(template: BoundaryTemplate, target: Target) -> Placing:
         lattice=template.lower.lattice,
         width=template.width,
         exact=template.exact,
+        bending=bending(target),
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoloop.domain import Columns, Reading
 from autoloop.geometry import Frame
+from autoloop.imaging.bulk import BulkImaging
 from autoloop.imaging.fit import ImagingParameters
 from autoloop.imaging.probe import Microscope
 
@@ -40,6 +41,9 @@ class Target:
         Half-height of the region compared [Å].
     window : int
         Window of the windowed SSIM [pixels].
+    bulk : BulkImaging, optional
+        The joint refit of both grains' bulk, by which candidates are shown; None where
+        `imaging` describes the bulk as well.
     """
 
     measured: Array
@@ -51,6 +55,7 @@ class Target:
     column_width: float
     extent: float
     window: int
+    bulk: BulkImaging | None = None
 
 
 def frame_of(reading: Reading) -> Frame:

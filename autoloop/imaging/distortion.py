@@ -18,6 +18,9 @@ Mask = NDArray[np.bool_]
 
 LARGEST_SHIFT: Final = 1.5
 """Largest shift of a line against its neighbours [pixels]."""
+N_AFFINE: Final = 7
+"""Functions of a `Field` that come before those of the scan alone."""
+_NODES: Final = 3  # points to either side that a shifted pixel is made of
 DRIFT_LINES: Final = 10.0
 """Lines over which shifts that vary slowly are left to the displacement field."""
 
@@ -60,7 +63,7 @@ class Field:
     @property
     def orders(self) -> Array:
         """(n_functions,) n - 1 for polynomials of order n, 1 for all others."""
-        plain = np.ones(7)
+        plain = np.ones(N_AFFINE)
         along, across = (np.arange(1.0, max(1, n)) for n in (self.n_line, self.n_drift))
         return np.concatenate((plain, along, across))
 
@@ -118,18 +121,42 @@ def _slope(image: Array, axis: int) -> Array:
     return np.asarray(np.moveaxis(d, 0, axis) / 12)
 
 
+class LineShifter:
+    """Moves the lines of images (n_y, n_x) right by (n_y,) shifts [pixels].
+
+    By the polynomial through seven points: for a wave of twelve pixels and a shift of
+    half a pixel, wrong by 3e-5; the weights are computed once.
+    """
+
+    def __init__(self, shifts: Array) -> None:
+        nodes = np.arange(-_NODES, _NODES + 1.0)
+        self._weights = [
+            np.prod([(-shifts - b) / (a - b) for b in nodes if b != a], axis=0)[:, None]
+            for a in nodes
+        ]
+        self._moves = bool(shifts.any())
+
+    def __call__(self, image: Array) -> Array:
+        """Return the image with its lines moved; what is beyond its edge continues."""
+        if not self._moves:
+            return image
+        n_x = image.shape[1]
+        sides = ((0, 0), (_NODES, _NODES))
+        padded = np.pad(image, sides, mode="reflect", reflect_type="odd")
+        moved = self._weights[0] * padded[:, :n_x]
+        part = np.empty_like(moved)
+        for k, weight in enumerate(self._weights[1:], start=1):
+            np.multiply(weight, padded[:, k : k + n_x], out=part)
+            moved += part
+        return np.asarray(moved)
+
+
 def with_shifted_lines(image: Array, shifts: Array) -> Array:
     """Return an image (n_y, n_x) with its lines moved right by (n_y,) shifts [pixels].
 
-    To third order in the shift, which is small against any column.
+    See `LineShifter`, for those who move many images.
     """
-    if not shifts.any():
-        return image
-    by = shifts[:, None]
-    first = _slope(image, 1)
-    second = _slope(first, 1)
-    third = _slope(second, 1)
-    return np.asarray(image - by * (first - by / 2 * (second - by / 3 * third)))
+    return LineShifter(shifts)(image)
 
 
 def line_steps(slope: Array, residual: Array, mask: Mask, known: Array) -> Array:

@@ -27,6 +27,7 @@ from autoloop.imaging.distortion import (
 )
 from autoloop.imaging.fit import BLEND, BLUR_RANGE, MIN_PIXELS, grain_share
 from autoloop.imaging.noise import autocovariance
+from autoloop.imaging.prior import Prior
 from autoloop.imaging.probe import Microscope
 
 Array = NDArray[np.float64]
@@ -45,11 +46,6 @@ SCAN_WAVE: Final = 6.0
 """Extent of the image for each order of what the scan does to it [Å]."""
 MAX_ORDER: Final = 10
 """Highest such order."""
-PRIOR_SHIFT: Final = 0.5
-"""Standard deviation assumed of the coefficients of a displacement [Å]: placement by
-measured lattices is right within that even where the scan bends, and what the data
-leave open stays where it was. For a polynomial of order n it is divided by n - 1: a
-scan changes its speed slowly."""
 REACH: Final = 6.0
 """Distance beyond which residuals are taken as uncorrelated [Å]."""
 LARGEST_STEP: Final = 0.25
@@ -157,6 +153,13 @@ def field_of(placed: PlacedStructure) -> Field:
     )
 
 
+def fitted_mask(placed: PlacedStructure, core: Core) -> Mask:
+    """Return the pixels (n_y, n_x) that take part in a fit."""
+    if core == "fitted":
+        return placed.mask.copy()
+    return np.asarray(placed.mask & (np.abs(placed.heights) > CORE))
+
+
 class ForwardModel:
     """The forward model of one placed structure.
 
@@ -170,9 +173,7 @@ class ForwardModel:
 
     def __init__(self, placed: PlacedStructure, core: Core) -> None:
         self.placed, self.core, self.field = placed, core, field_of(placed)
-        self.mask = placed.mask.copy()
-        if core == "predicted":
-            self.mask &= np.abs(placed.heights) > CORE
+        self.mask = fitted_mask(placed, core)
         self.n_simulations = 0
         rows, columns = np.indices(placed.measured.shape, dtype=float)
         points = np.stack((columns, rows), axis=-1) + np.array(placed.corner)
@@ -182,10 +183,9 @@ class ForwardModel:
         half = np.array(self.field.half)
         u, v = np.moveaxis((points - self.field.centre) / half, -1, 0)
         self.plane = np.stack((np.ones_like(u), u, v))
-        self._background = _smooth(u, v, 2 * half / placed.pixels_per_angstrom)
+        self._background = patches(u, v, 2 * half / placed.pixels_per_angstrom)
         self._dim = np.exp(-0.5 * (placed.heights / DIMMING) ** 2)
-        sigma = PRIOR_SHIFT * placed.pixels_per_angstrom / self.field.orders
-        self._precision = np.tile(sigma, 2) ** -2.0
+        self._prior = Prior(self.field, placed.pixels_per_angstrom)
         # of a pixel, times the number of pixels that share one error
         self._variance = 0.0
 
@@ -248,12 +248,33 @@ class ForwardModel:
         )
         return self._costed(state, shown)
 
+    def weighed(self, state: State, shown: Shown) -> tuple[Shown, float]:
+        """Learn from the coefficients how far the prior should let them go.
+
+        Returns
+        -------
+        shown : Shown
+            With its cost under the new prior.
+        factor : float
+            By which deviations of the prior changed most.
+        """
+        self._variance = float(self.noise(shown).sum())
+        _, hessian = self.normal(shown)
+        precision = self._prior.precision
+        open_ = np.diag(np.linalg.inv(hessian))[: len(precision)]
+        factor = self._prior.learn(
+            state.displacement.T.ravel(), self._variance * precision * open_
+        )
+        return self._costed(state, shown), factor
+
     def moved(self, state: State, shown: Shown, damping: float) -> State:
         """Return the state after one damped step of displacement and blur."""
         jacobian, hessian = self.normal(shown)
         n = 2 * self.field.n_functions
         pull = jacobian @ shown.residual[self.mask]
-        pull[:n] -= self._variance * self._precision * state.displacement.T.ravel()
+        pull[:n] -= (
+            self._variance * self._prior.precision * state.displacement.T.ravel()
+        )
         seen = self.functions[self.mask][::EVERY]
         own = np.arange(n)
         largest = LARGEST_STEP * self.placed.pixels_per_angstrom
@@ -295,9 +316,15 @@ class ForwardModel:
         rows.append(self._linear_design(*shown.parts)[:, mask])
         jacobian = np.concatenate(rows)
         hessian = jacobian @ jacobian.T
-        n = len(self._precision)
-        hessian[np.arange(n), np.arange(n)] += self._variance * self._precision
+        n = len(self._prior.precision)
+        hessian[np.arange(n), np.arange(n)] += self._variance * self._prior.precision
         return jacobian, hessian
+
+    def pull(self) -> Array:
+        """Return the variance (k,) of what the prior adds to the cost's slopes."""
+        found = np.zeros(self.n_parameters)
+        found[: len(self._prior.precision)] = self._variance**2 * self._prior.precision
+        return found
 
     def noise(self, shown: Shown) -> Array:
         """Return the autocovariance of the residual, see `autocovariance`."""
@@ -326,12 +353,15 @@ class ForwardModel:
 
     def _costed(self, state: State, shown: Shown) -> Shown:
         squares = float(np.sum(shown.residual[self.mask] ** 2))
-        pulled = self._precision * state.displacement.T.ravel() ** 2
+        pulled = self._prior.precision * state.displacement.T.ravel() ** 2
         return replace(shown, cost=squares + self._variance * float(pulled.sum()))
 
 
-def _smooth(u: Array, v: Array, size: Array) -> Array:
-    """Return (k, n_y, n_x) polynomials that vary over `PATCH` at the least."""
+def patches(u: Array, v: Array, size: Array) -> Array:
+    """Return (k, ...) polynomials of u and v that vary over `PATCH` at the least.
+
+    Over a rectangle of a size (along, across) [Å].
+    """
     along, across = (max(1, int(length / PATCH)) for length in size)
     return np.stack(
         [

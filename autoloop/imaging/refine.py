@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,12 @@ LARGEST_DAMPING: Final = 10.0
 """Beyond it a step is too short to matter."""
 TOLERANCE: Final = 3e-4
 """Relative gain in the sum of squares below which a descent has ended."""
+
+
+MAX_WEIGHINGS: Final = 6
+"""Times that the prior is learned anew; most fits take three."""
+SAME_WEIGHT: Final = 1.2
+"""Factor on the prior's deviations within which it counts as learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,11 +92,24 @@ class RefinedImaging:
     core: Core
 
 
+class Known(Protocol):
+    """What a refit can go on from, see `RefinedImaging`."""
+
+    @property
+    def field(self) -> Field: ...
+    @property
+    def displacement(self) -> Array: ...
+    @property
+    def blur(self) -> tuple[float, float]: ...
+    @property
+    def line_shifts(self) -> Array: ...
+
+
 def refine(
     placed: PlacedStructure,
     *,
     core: Core = "predicted",
-    start: RefinedImaging | None = None,
+    start: Known | None = None,
 ) -> RefinedImaging:
     """Refit everything between a structure and its micrograph.
 
@@ -100,8 +119,8 @@ def refine(
         The structure, placed within some pixels of where it is seen.
     core : "predicted" or "fitted"
         Whether the core of the boundary takes part.
-    start : RefinedImaging, optional
-        Of the same pixels, to go on from; saves most of the steps.
+    start : RefinedImaging or BulkImaging, optional
+        Of the same pixels, to go on from; saves some of the steps.
 
     Raises
     ------
@@ -111,6 +130,11 @@ def refine(
     model = ForwardModel(placed, core)
     state, shown = model.begin(None if start is None else _state(model, start))
     state, shown = _descend(model, state, shown)
+    for _ in range(MAX_WEIGHINGS):
+        shown, factor = model.weighed(state, shown)
+        if factor < SAME_WEIGHT:
+            break
+        state, shown = _descend(model, state, shown)
     # Lines come after what moves smoothly, which would shake them, too.
     shaken = model.shaken(state, shown)
     tried = model.show(shaken)
@@ -134,7 +158,7 @@ def render(found: RefinedImaging, placed: PlacedStructure) -> Array:
     return model.show(_state(model, found), found.linear).image
 
 
-def _state(model: ForwardModel, found: RefinedImaging) -> State:
+def _state(model: ForwardModel, found: Known) -> State:
     if found.field != model.field or len(found.line_shifts) != len(model.mask):
         raise ValueError(
             "an imaging refit holds for its own pixels only: "
@@ -171,7 +195,7 @@ def _result(model: ForwardModel, state: State, shown: Shown) -> RefinedImaging:
     noise = model.noise(shown)
     n_pixels = np.count_nonzero(model.mask)
     noise *= n_pixels / (n_pixels - len(jacobian))
-    found = covariance(jacobian, hessian, model.mask, noise)
+    found = covariance(jacobian, hessian, model.mask, noise, model.pull())
     values = np.concatenate((state.displacement.T.ravel(), state.blur, shown.linear))
     averages = _averages(model)
     for grain, name in enumerate(("upper", "lower")):

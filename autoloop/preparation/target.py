@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from autoloop.comparison import (
     Target,
     frame_of,
-    grain_matrices,
-    pixel_coordinates,
     smooth_coordinates,
 )
 from autoloop.config import Campaign
@@ -20,12 +18,17 @@ from autoloop.domain import Columns, Grain, GrainBoundary, Image, Reading
 from autoloop.errors import ConfigError, DataError
 from autoloop.imaging.convolution import ColumnImager
 from autoloop.imaging.fit import BLEND, apply, fit_imaging
-from autoloop.imaging.probe import Microscope, z_exponent
-from autoloop.imaging.refine import PlacedStructure
+from autoloop.imaging.probe import Microscope
 from autoloop.microscopy.columns import fit_columns
 from autoloop.microscopy.lattice import read_frame
 from autoloop.microscopy.reading import Micrograph
 from autoloop.microscopy.refinement import fit_grain
+from autoloop.preparation.bulk import (
+    bulk_columns,
+    grain_atoms,
+    grain_sides,
+    with_bulk_refit,
+)
 from autoloop.preparation.inspection import check_crop
 from autoloop.scoring.similarity import window_px
 from autoloop.structure.lattices import bulk_atoms
@@ -107,7 +110,8 @@ def read_target(
         width=found.width_px * FWHM_IN_SIGMA * reading.pixel_size,
         extent=template.free_thickness + template.block_thickness - COVER,
     )
-    return target, _note(reading)
+    target, refitted = with_bulk_refit(target, template, reference)
+    return target, f"{_note(reading)}; {refitted}"
 
 
 def with_own_maps(
@@ -138,8 +142,8 @@ def with_own_maps(
     frame = frame_of(reading)
     pivot = np.array(reading.origin_px)
     changes: dict[str, Any] = {}
-    for name, grain, origin, matrix, side in _sides(reading, reference):
-        points, _ = _grain_atoms(reading, shape, offset, grain, origin, matrix, side)
+    for name, grain, origin, matrix, side in grain_sides(reading, reference):
+        points, _ = grain_atoms(reading, shape, offset, grain, origin, matrix, side)
         heights = side * frame.to_boundary(points)[:, 1]
         found = fit_grain(seen.positions, points, heights, pivot, reading.pixel_size)
         if found is None:
@@ -152,41 +156,6 @@ def with_own_maps(
         changes[f"{name}_matrix"] = (tuple(own[0]), tuple(own[1]))
         changes[f"{name}_origin_px"] = (float(moved[0]), float(moved[1]))
     return replace(reading, **changes)
-
-
-def placed_bulk(
-    target: Target, reference: GrainBoundary, box: tuple[slice, slice]
-) -> PlacedStructure:
-    """Return both perfect grains over a rectangle of the crop, to the boundary line.
-
-    What a refit of them finds belongs to the micrograph: nothing of any candidate goes
-    into it.
-
-    Parameters
-    ----------
-    target : Target
-        With each grain's own map.
-    reference : GrainBoundary
-        The perfect crystals with the lattice constants that set the scale.
-    box : (slice, slice)
-        Rows and columns of the crop.
-    """
-    reading, offset = target.reading, target.offset_px
-    shape = target.measured.shape
-    atoms = _bulk_columns(reading, shape, offset, reference, target.microscope)
-    frame = frame_of(reading)
-    measured = target.measured[box]
-    return PlacedStructure(
-        measured=measured,
-        mask=np.ones(measured.shape, dtype=bool),
-        corner=(offset[0] + box[1].start, offset[1] + box[0].start),
-        heights=smooth_coordinates(reading, shape, offset)[0][..., 1][box],
-        atoms=atoms,
-        atom_heights=frame.to_boundary(atoms.positions)[:, 1],
-        matrix=frame.matrix,
-        microscope=target.microscope,
-        blur_sigma=target.imaging.blur_sigma,
-    )
 
 
 def _crop(image: Image, crop: tuple[int, int, int, int] | None) -> tuple[slice, slice]:
@@ -231,7 +200,7 @@ def _with_imaging_fit(
             blur_sigma,
         )
 
-    bulk = _bulk_columns(reading, measured.shape, offset, reference, microscope)
+    bulk = bulk_columns(reading, measured.shape, offset, reference, microscope)
     height = np.abs(plain[..., 1])
     mask = (height > BULK[0]) & (height < BULK[1])
     # heights are one coordinate in two units
@@ -273,69 +242,6 @@ def _refuse_misread(
             "zone_axis, up and rotation_deg, or give boundary.point_px and "
             "boundary.angle_deg"
         )
-
-
-def _sides(
-    reading: Reading, reference: GrainBoundary
-) -> tuple[tuple[str, Grain, Array, Array, int], ...]:
-    """Return name, crystal, lattice origin, map and side of each grain."""
-    upper, lower = grain_matrices(reading)
-    origins = np.array([reading.upper_origin_px, reading.lower_origin_px])
-    return (
-        ("upper", reference.upper, origins[0], upper, 1),
-        ("lower", reference.lower, origins[1], lower, -1),
-    )
-
-
-def _bulk_columns(
-    reading: Reading,
-    shape: tuple[int, ...],
-    offset: tuple[int, int],
-    reference: GrainBoundary,
-    microscope: Microscope,
-) -> Columns:
-    """Return the atoms of both perfect grains over the crop [pixels], to the line."""
-    exponent = z_exponent(microscope)
-    parts = []
-    for _, grain, origin, matrix, side in _sides(reading, reference):
-        points, per_depth = _grain_atoms(
-            reading, shape, offset, grain, origin, matrix, side, exponent
-        )
-        parts.append((points, per_depth))
-    return Columns(
-        positions=np.vstack([points for points, _ in parts]),
-        intensities=np.concatenate([weights for _, weights in parts]),
-    )
-
-
-def _grain_atoms(
-    reading: Reading,
-    shape: tuple[int, ...],
-    offset: tuple[int, int],
-    grain: Grain,
-    origin: Array,
-    matrix: Array,
-    side: int,
-    exponent: float = 0.0,
-) -> tuple[Array, Array]:
-    """Return the atoms of one perfect grain over its side of the crop.
-
-    Returns
-    -------
-    points : (n, 2) float array
-        [pixels].
-    weights : (n,) float array
-        Z**exponent for each ångström of depth.
-    """
-    corners = pixel_coordinates(shape, offset)[[0, 0, -1, -1], [0, -1, 0, -1]]
-    inside = (corners - origin) @ np.linalg.inv(matrix).T
-    margin = 6.0  # [Å]: tails of probes from beyond the crop
-    points, numbers, depth = bulk_atoms(
-        grain, inside.min(axis=0) - margin, inside.max(axis=0) + margin
-    )
-    pixels = points @ matrix.T + origin
-    kept = side * frame_of(reading).to_boundary(pixels)[:, 1] > 0
-    return pixels[kept], numbers[kept] ** exponent / depth
 
 
 def _column_spacing(grain: Grain) -> float:

@@ -24,6 +24,7 @@ from autoloop.geometry import Frame
 from autoloop.report.best import Finalist
 from autoloop.report.differences import differences
 from autoloop.report.floor import floor_of, floor_statement, floor_table
+from autoloop.report.refit import refit_of
 from autoloop.scoring.emd import capped_emd, merge_close
 from autoloop.scoring.weights import ColumnEvidence, credible_set, shows_bulk, weights
 
@@ -90,7 +91,12 @@ def answer(evaluator: Evaluator, pool: Sequence[Finalist], n: int) -> Answer | N
     within = set(credible_set(found, SHARE))
     kept = [i for i in range(len(pool)) if i < n or i in within]
     finalists = tuple(
-        replace(pool[i], rank=rank, weight=float(found[i]))
+        replace(
+            pool[i],
+            rank=rank,
+            weight=float(found[i]),
+            refit=refit_of(evaluator, pool[i].details.bicrystal),
+        )
         for rank, i in enumerate(kept, start=1)
     )
     order = sorted(within, key=lambda i: (-found[i], i))

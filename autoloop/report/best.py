@@ -34,6 +34,8 @@ class Finalist:
         Its image beside the measured one; only with a micrograph.
     weight : float, optional
         Its share of what image and energy leave possible.
+    refit : mapping, optional
+        What a refit of the imaging to it finds, see `autoloop.report.refit`.
     """
 
     rank: int
@@ -41,6 +43,7 @@ class Finalist:
     details: Details
     view: View | None = None
     weight: float | None = None
+    refit: Mapping[str, Any] | None = None
 
 
 def write_best(
@@ -111,7 +114,11 @@ def _write_finalist(folder: Path, finalist: Finalist) -> None:
             format,
             describe(finalist.evaluation),
         )
-    table = {**score_table(finalist.evaluation), "weight": finalist.weight}
+    table = {
+        **score_table(finalist.evaluation),
+        "weight": finalist.weight,
+        "refit": finalist.refit,
+    }
     text = json.dumps(table, indent=1, allow_nan=False) + "\n"
     (folder / "score.json").write_text(text)
     if finalist.view is not None:

@@ -24,6 +24,37 @@ HEIGHT_RANGE: Final = 3.5
 """How far the boundary of a candidate may lie from the line as read [Å]."""
 
 
+class Bending:
+    """A displacement that changes slowly over an image, looked up between pixels.
+
+    Parameters
+    ----------
+    values : (n_y, n_x, 2) float array
+        Along x and y, at each pixel [pixels].
+    origin_px : (float, float)
+        x and y of the first of them [pixels of the whole image].
+    """
+
+    def __init__(self, values: Array, origin_px: tuple[float, float]) -> None:
+        self._shape = values.shape[:2]
+        self._flat = np.ascontiguousarray(values, float).reshape(-1, 2)
+        self._origin = np.asarray(origin_px, float)
+
+    def __call__(self, points: Array) -> Array:
+        """Return the displacement (..., 2) at points (..., 2) [pixels].
+
+        Beyond the edge it is that of the edge.
+        """
+        n_y, n_x = self._shape
+        local = np.clip(points - self._origin, 0.0, [n_x - 1.001, n_y - 1.001])
+        corner = local.astype(np.int64)
+        x, y = np.moveaxis((local - corner)[..., None], -2, 0)
+        at, flat = corner[..., 1] * n_x + corner[..., 0], self._flat
+        upper = (1 - x) * flat[at] + x * flat[at + 1]
+        lower = (1 - x) * flat[at + n_x] + x * flat[at + n_x + 1]
+        return np.asarray((1 - y) * upper + y * lower)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Placing:
     """Maps candidates of one template into one micrograph.
@@ -44,6 +75,8 @@ class Placing:
         Period of the template along the boundary, model [Å].
     exact : bool
         Whether the image repeats with that period.
+    bending : Bending, optional
+        How far the micrograph shows things from where the maps put them.
     """
 
     frame: Frame
@@ -55,6 +88,7 @@ class Placing:
     lattice: Array
     width: float
     exact: bool
+    bending: Bending | None = None
     _points: dict[float, Array] = field(default_factory=dict, repr=False)
 
     def centre_px(self) -> Array:
@@ -86,7 +120,15 @@ class Placing:
         return points[np.abs(mapped[:, 1]) <= HEIGHT_RANGE]
 
     def place(self, bicrystal: Bicrystal, xy: Array, shifts: Array) -> Array:
-        """Map points (n, 2) of one period into the image, tiled.
+        """Return where the image shows points (n, 2) of one period, tiled.
+
+        Parameters and result are those of `straight`, to which the bending is added.
+        """
+        found = self.straight(bicrystal, xy, shifts)
+        return found if self.bending is None else found + self.bending(found)
+
+    def straight(self, bicrystal: Bicrystal, xy: Array, shifts: Array) -> Array:
+        """Map points (n, 2) of one period by the maps of both grains alone, tiled.
 
         Parameters
         ----------

@@ -126,6 +126,28 @@ SYSTEMS: Final = (
         limit=200,
         overrides={"cell.max_missing": 2},
     ),
+    # the boundaries of the simulated images, without them
+    System(
+        name="si_s9_221",
+        title="Si S9(221)",
+        run_file="si_s9_221",
+        energy=0.4535,
+        limit=200,
+    ),
+    System(
+        name="cdte_s5_310",
+        title="CdTe S5(310), Gamma 0",
+        run_file="cdte_s5_310",
+        energy=0.5037,
+        limit=200,
+    ),
+    System(
+        name="cu_s5_310",
+        title="Cu S5(310)",
+        run_file="cu_s5_310",
+        energy=0.9048,
+        limit=60,
+    ),
     System(
         name="cu_s5_210",
         title="Cu S5(210), two periods",

@@ -35,7 +35,7 @@ from autoloop.evaluation import Evaluator, evaluate
 from autoloop.imaging.convolution import ColumnImager
 from autoloop.imaging.refine import PlacedStructure, refine, render
 from autoloop.preparation import Prepared, prepare
-from autoloop.preparation.target import placed_bulk
+from autoloop.preparation.bulk import placed_bulk
 from autoloop.structure.crystals import find_crystal
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +45,9 @@ SI = DATA / "si_tilt/HAADF85.dm3"
 
 ACROSS, ALONG = 301, 159
 """Pixels of the region scored, across the boundary and along it."""
-MOST_IMAGES = 150
-"""Simulations that a fit may take, all of its preparation included."""
+MOST_IMAGES = 200
+"""Simulations that a fit may take, all of its preparation included: a tenth
+of theirs."""
 
 
 class Counter:

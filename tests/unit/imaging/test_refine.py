@@ -15,7 +15,7 @@ from autoloop.imaging.distortion import (
     slopes,
     with_shifted_lines,
 )
-from autoloop.imaging.noise import autocovariance
+from autoloop.imaging.noise import autocovariance, covariance
 from autoloop.imaging.probe import Microscope
 from autoloop.imaging.refine import PlacedStructure, refine, render
 
@@ -278,3 +278,39 @@ def test_autocovariance_of_white_noise_is_a_spike():
     assert found[0, 0] == pytest.approx(9.0, rel=0.05)  # 9900 pixels: 1.4 %
     assert np.abs(found[0, 1:]).max() < 0.5
     assert not found[10:-10].any()
+
+
+def test_what_little_bulk_leaves_open_is_not_filled_with_noise():
+    """5 Å of bulk on either side, placed right: nothing is extrapolated to the line.
+
+    A prior of fixed width leaves 0.01 to 0.06 Å there.
+    """
+    rows = slice(45, 175)
+    whole = scene(picture(UPPER, LOWER) + correlated_noise(0))
+    few = replace(
+        whole,
+        measured=whole.measured[rows],
+        mask=whole.mask[rows],
+        heights=whole.heights[rows],
+        corner=(CORNER[0], CORNER[1] + rows.start),
+    )
+    found = refine(few)
+    points = np.stack((np.linspace(45.0, 165.0, 30), np.full(30, LINE)), -1)
+    for share in (0.0, 1.0):
+        field = found.field.displacement(points, np.full(30, share), found.displacement)
+        assert np.sqrt(np.mean(field**2)) * PIXEL < 0.005
+
+
+def test_what_only_a_prior_holds_is_uncertain_by_the_prior():
+    """One parameter that no pixel shows, beside one that each pixel shows."""
+    rng = np.random.default_rng(1)
+    mask = np.ones((40, 30), bool)
+    jacobian = np.stack((np.ones(mask.size), np.zeros(mask.size)))
+    noise = autocovariance(rng.normal(0.0, 2.0, mask.shape), mask, 1)
+    variance, spread = 4.0, 0.3
+    precision = np.array([0.0, spread**-2.0])
+    curvature = jacobian @ jacobian.T + variance * np.diag(precision)
+    found = covariance(jacobian, curvature, mask, noise, variance**2 * precision)
+    assert found[1, 1] == pytest.approx(spread**2)
+    # the mean of 1200 pixels; their variance is drawn, too
+    assert found[0, 0] == pytest.approx(4.0 / mask.size, rel=0.15)

@@ -27,6 +27,7 @@ SCORE_KEYS = [
     "evaluation_id",
     "flags",
     "weight",
+    "refit",
 ]
 
 
