@@ -17,6 +17,8 @@ from autoloop.cli import (
     export,
     init,
     inspect,
+    library,
+    match,
     report,
     resume,
     run,
@@ -38,6 +40,8 @@ _VERBS = (
     init,
     simulate,
     score,
+    match,
+    library,
     validate,
     doctor,
 )

@@ -44,7 +44,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the targets beside this fi
 from distortions import LEVELS, PIXEL_SIZE, UNPOSED, Distortion, streams, target
 
 from autoloop.domain import Image
-from autoloop.errors import AutoloopError, InstallationError
+from autoloop.errors import AutoloopError
 from autoloop.library.alignment import Pose
 from autoloop.library.build import ALIKE, build
 from autoloop.library.scores import Figures, figures, prepare_query
@@ -58,7 +58,7 @@ from autoloop.library.search import (
     nearest,
     search,
 )
-from autoloop.library.sources import crystal_sources
+from autoloop.library.sources import INSTALL, crystal_sources, prototype_version
 from autoloop.library.spectra import patches, polar, transform
 from autoloop.library.store import INDEX, Library, load
 
@@ -76,11 +76,9 @@ def opened(folder: Path | None, out: Path, quick: bool) -> tuple[Library, float]
     """Return the library and the CPU seconds that loading it took."""
     place = folder or out / ("library_quick" if quick else "library")
     if folder is None and not (place / INDEX).is_file():
-        try:
-            sources = crystal_sources()
-        except InstallationError as error:
-            print(f"only built-in crystals: {error}")
-            sources = crystal_sources(prototypes=False)
+        if prototype_version() is None:
+            print(f"only built-in crystals; for prototypes: {INSTALL}")
+        sources = crystal_sources(prototypes=prototype_version() is not None)
         if quick:
             chosen = np.random.default_rng(SEED).permutation(len(sources))[:24]
             sources = [sources[k] for k in sorted(chosen)]
@@ -139,12 +137,14 @@ def measured(
 
 
 def look_alikes(library: Library, entry: int) -> list[int]:
-    """Return an entry and those that differ from it in size only."""
+    """Return all views of an entry's structure, and what differs from it in size."""
     image = target(library.view(entry), LEVELS["clean"], np.random.default_rng(SEED))
     most = THOROUGH.aligned
     found = search(library, image, PIXEL_SIZE, top=most, depth=Depth(scored=most))
     alike = {m.index for m in found.matches if m.pose.explained >= ALIKE}
-    return sorted(alike | {entry})
+    own = library.names[entry].prototype
+    views = {k for k, name in enumerate(library.names) if name.prototype == own}
+    return sorted(alike | views)
 
 
 def ranks(answer: Answer, entry: int) -> Record:
@@ -316,18 +316,17 @@ def _run(arguments: argparse.Namespace, out: Path) -> None:
         levels[name] = measured(library, records, name, how, entries)
         print(f"{name}: {top(levels[name], 'score', 1):.3f}", file=sys.stderr)
     print(f"\n{len(entries)} targets a level\n{table(levels)}\n")
+    few_levels = ("clean", "noise", "2 % affine")
     left_out = entries[: max(8, n_targets // 4)]
     absent = [
-        record
-        for name in ("clean", "noise", "2 % affine")
-        for record in measured(
-            library, records, f"{ABSENT}, {name}", LEVELS[name], left_out
-        )
+        r
+        for name in few_levels
+        for r in measured(library, records, f"{ABSENT}, {name}", LEVELS[name], left_out)
     ]
-    there = [r for name in ("clean", "noise", "2 % affine") for r in levels[name]]
+    there = [r for name in few_levels for r in levels[name]]
     text, own = refusals(there, absent)
     print(text)
-    few = (4, 24) if arguments.quick else (100, 400)
+    few = max(4, n_targets // 4), min(400, max(24, n_targets))
     print(f"\n{measures_alone(library, records, *few)}\n")
     every = [record for found in levels.values() for record in found]
     query_ms = 1e3 * float(np.median([record["cpu_s"] for record in every]))
