@@ -11,9 +11,10 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -136,10 +137,18 @@ def _described(views: Iterable[View]) -> tuple[Single, NDArray[np.float16]]:
     return descriptor(rings), rings.astype(np.float16)
 
 
-def _pool(workers: int) -> Executor:
-    return ProcessPoolExecutor(
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    """Give processes; what waits is dropped when something goes wrong."""
+    pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_one_thread
     )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _one_thread() -> None:
@@ -204,8 +213,6 @@ def make_part(sources: Sequence[str], file: Path) -> None:
 
 
 def _views(source: str) -> list[View]:
-    from dataclasses import replace
-
     from autoloop.structure.crystals import find_crystal
 
     with warnings.catch_warnings():

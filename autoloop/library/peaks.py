@@ -29,9 +29,6 @@ peak."""
 NEAR: Final = 4
 """Points around a peak that are its own: beyond the window's width, 1.5 % of it."""
 
-LOOKED_AT: Final = 12
-"""Peaks whose sharpness is measured."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Peaks:
@@ -150,32 +147,3 @@ def _rings() -> Indices:
     k = np.hypot(f[:, None], f[None])
     ring = np.floor((k - LOWEST) / (2 * STEP)).astype(int)
     return np.where((k < LOWEST) | (k > HIGHEST), -1, ring)
-
-
-def sharpness(peaks: Peaks) -> float:
-    """Return how sharp the strongest peaks are: 1 for a perfect crystal and scan.
-
-    The height of a peak over what it would be, were it as narrow as the window makes
-    it: drift and strain widen peaks and so lower them. From the curvature of its
-    logarithm; the mean over `LOOKED_AT` peaks, weighted by their power.
-    """
-    from scipy.ndimage import maximum_filter
-
-    half = np.array(peaks.clear)
-    half[PADDED // 2 + 1 :] = 0.0
-    summit = (maximum_filter(half, 7) == half) & (half > 0.0)
-    places = np.argwhere(summit)
-    order = np.argsort(-half[summit], kind="stable")[:LOOKED_AT]
-    rows, columns = places[order].T
-    step = round(APART)
-    logs = [
-        np.log(np.abs(peaks.values[rows + i, columns + j]) ** 2 + 1e-30)
-        for i, j in ((0, 0), (step, 0), (-step, 0), (0, step), (0, -step))
-    ]
-    ideal = 4.0 * peaks.decay * step**2
-    narrow = [
-        np.clip((2 * logs[0] - logs[k] - logs[k + 1]) / ideal, 0.1, 1.0) for k in (1, 3)
-    ]
-    if not len(rows):
-        return 1.0
-    return float(np.average(np.sqrt(narrow[0] * narrow[1]), weights=half[rows, columns]))

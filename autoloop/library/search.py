@@ -56,8 +56,12 @@ UNKNOWN_BOUND: Final = 0.16
 SIZE_COST: Final = 0.02
 """What it costs a score that the size of a crystal is off by all of the bound. Little:
 it tells crystals apart that differ in nothing else."""
-FITS: Final = 0.85
-"""Least power of all peaks that an entry explains, if it is to fit."""
+FITS: Final = 0.97
+"""Least power of all peaks that an entry explains, if it is to fit. 19 of 20 simulated
+targets are explained to 0.98 by their own entry, at any distortion tried; of views
+whose structure is left out 1 in 20 has another entry that explains so much. A real
+image with some tilt or aberration is no such sum: of both grains of a measured CdTe
+boundary CdTe explains 0.95, and is the nearest without fitting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,7 +169,10 @@ def save(library: Library, folder: Path) -> Library:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     for name in _ARRAYS:
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(library, name)))
+        # who has the old file mapped keeps it
+        with (folder / f".{name}.npy").open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(getattr(library, name)))
+        os.replace(folder / f".{name}.npy", folder / f"{name}.npy")
     record = {
         "version": VERSION,
         "sha256": _digest(library),
