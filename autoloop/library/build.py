@@ -141,7 +141,7 @@ def _described(views: Iterable[View]) -> tuple[Single, NDArray[np.float16]]:
 def _pool(workers: int) -> Iterator[Executor]:
     """Give processes; what waits is dropped when something goes wrong."""
     pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_one_thread
+        workers, mp_context=get_context("spawn"), initializer=_begin
     )
     try:
         yield pool
@@ -151,10 +151,24 @@ def _pool(workers: int) -> Iterator[Executor]:
     pool.shutdown()
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """Use one core, and end when the parent does, however that comes about."""
+    import threading
+    from multiprocessing import parent_process
+    from multiprocessing.connection import wait
+
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _made(

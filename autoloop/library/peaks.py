@@ -27,7 +27,7 @@ APART: Final = 2.0
 """Distance of the points of a parabola from its middle, in `STEP`: half the width of a
 peak."""
 NEAR: Final = 4
-"""Points around a peak that are its own: beyond the window's width, 1.5 % of it."""
+"""Points around a peak that are its own: as many as a peak is wide at half height."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

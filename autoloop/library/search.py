@@ -58,8 +58,8 @@ SIZE_COST: Final = 0.02
 it tells crystals apart that differ in nothing else."""
 FITS: Final = 0.97
 """Least power of all peaks that an entry explains, if it is to fit. 19 of 20 simulated
-targets are explained to 0.98 by their own entry, at any distortion tried; of views
-whose structure is left out 1 in 20 has another entry that explains so much. A real
+targets are explained to 0.97 by their own entry, at any distortion tried; of views
+whose structure is left out 1 in 10 has another entry that explains so much. A real
 image with some tilt or aberration is no such sum: of both grains of a measured CdTe
 boundary CdTe explains 0.95, and is the nearest without fitting."""
 
@@ -95,6 +95,9 @@ class Match:
     score : float
         At most 1; what matches are ordered by: that of `figures`, less what another
         size than expected costs.
+    query : Query
+        The patch that was compared; where the pixel size is not known, at the one that
+        suits this entry.
     """
 
     index: int
@@ -103,6 +106,7 @@ class Match:
     figures: Figures
     pixel_size: float
     score: float
+    query: Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,14 +122,11 @@ class Answer:
         the first one explains; 0 where nothing fits.
     matches : tuple of Match
         Best first.
-    query : Query
-        The patch that was compared.
     """
 
     fits: bool
     confidence: float
     matches: tuple[Match, ...]
-    query: Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -206,7 +207,7 @@ def search(
             "pixel size, and that columns are bright on dark"
         )
     best = sorted(tried.values(), key=lambda one: -one.pose.explained)
-    cost = 0.0 if pixel_size is None else SIZE_COST / np.log1p(bound) ** 2
+    cost = 0.0 if pixel_size is None else SIZE_COST / float(np.log1p(bound)) ** 2
     return _scored(library, best[: max(depth.scored, top)], top, cost)
 
 
@@ -322,7 +323,8 @@ def _scored(library: Library, tries: list[_Try], top: int, cost: float) -> Answe
                 pose=one.pose,
                 figures=own,
                 pixel_size=size / one.pose.scale,
-                score=own.score - cost * float(np.log(one.pose.scale)) ** 2,
+                score=float(own.score - cost * np.log(one.pose.scale) ** 2),
+                query=queries[size],
             )
         )
     found.sort(key=lambda match: -match.score)
@@ -334,7 +336,6 @@ def _scored(library: Library, tries: list[_Try], top: int, cost: float) -> Answe
         fits=fits,
         confidence=float(np.clip(gap, 0.0, 1.0)) if fits else 0.0,
         matches=tuple(found[:top]),
-        query=next(iter(queries.values())),
     )
 
 

@@ -71,22 +71,22 @@ def match_figure(path: Path, library: Library, answer: Answer, name: str) -> Non
             [_panel(figure, row, column, (width, height)) for column in range(1 + n)]
             for row, n in ((0, len(shown)), (1, len(shown)))
         ]
-        limits = np.quantile(answer.query.patch, (0.005, 0.995))
+        limits = np.quantile(shown[0].query.patch, (0.005, 0.995))
         for axis in (axes[0][0], axes[1][0]):
-            _show(axis, answer.query.patch, limits)
+            _show(axis, shown[0].query.patch, limits)
         axes[0][0].set_title(_head(name, answer), loc="left")
-        scale_bar(axes[0][0], answer.query.patch.shape, PIXEL)
+        scale_bar(axes[0][0], shown[0].query.patch.shape, PIXEL)
         _legend(axes[1][0])
         for rank, match in enumerate(shown):
             seen = library.view(match.index)
             image = view_in_pose(
-                seen, match.pose, len(answer.query.patch), match.pose.blur
+                seen, match.pose, len(match.query.patch), match.pose.blur
             )
-            _show(axes[0][1 + rank], matched(answer.query, image), limits)
+            _show(axes[0][1 + rank], matched(match.query, image), limits)
             axes[0][1 + rank].set_title(_title(rank, match), loc="left")
-            found = shared_motifs(answer.query, seen, match.pose)
-            _show(axes[1][1 + rank], answer.query.patch, limits)
-            _mark(axes[1][1 + rank], found, len(answer.query.patch))
+            found = shared_motifs(match.query, seen, match.pose)
+            _show(axes[1][1 + rank], match.query.patch, limits)
+            _mark(axes[1][1 + rank], found, len(match.query.patch))
         figure.savefig(path, format="png", metadata={"Software": "autoloop"})
 
 

@@ -308,7 +308,7 @@ def _run(arguments: argparse.Namespace, out: Path) -> None:
     library, load_s = opened(arguments.library, out, arguments.quick)
     print(f"{len(library)} entries, loaded in {load_s:.2f} CPU-s")
     records = Records(out / "queries.jsonl", library.sha256)
-    n_targets = arguments.targets or (8 if arguments.quick else 400)
+    n_targets = arguments.targets or (6 if arguments.quick else 400)
     order = np.random.default_rng(SEED).permutation(len(library))
     entries = np.sort(order[:n_targets]).tolist()
     levels = {}
@@ -317,7 +317,7 @@ def _run(arguments: argparse.Namespace, out: Path) -> None:
         print(f"{name}: {top(levels[name], 'score', 1):.3f}", file=sys.stderr)
     print(f"\n{len(entries)} targets a level\n{table(levels)}\n")
     few_levels = ("clean", "noise", "2 % affine")
-    left_out = entries[: max(8, n_targets // 4)]
+    left_out = entries[: max(6, n_targets // 4)]
     absent = [
         r
         for name in few_levels

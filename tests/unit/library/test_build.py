@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +93,43 @@ def test_sources_say_what_is_missing(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(InstallationError, match="pip install"):
         sources.prototype_files()
     assert sources.prototype_version() is None
+
+
+ENDLESS = """
+import time
+from autoloop.library import build
+
+if __name__ == "__main__":
+    with build._pool(1) as pool:
+        pool.submit(time.sleep, 0.0).result()
+        print(*pool._processes, flush=True)
+        pool.submit(time.sleep, 60.0).result()
+"""
+
+
+def test_workers_end_with_a_killed_build(tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+    # it hears at once; the rest is for a loaded machine
+    for _ in range(100):
+        if not is_running(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent")
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended (Z)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
