@@ -527,7 +527,7 @@ class ColumnResiduals:
     Attributes
     ----------
     positions : (n, 2) float array
-        x and y in the boundary frame of the candidate [Å]; the measured position where
+        x and y in the boundary frame of the micrograph [Å]; the measured position where
         there is one.
     measured, simulated : (n,) float array
         Intensities; NaN where the column has no partner on that side.
