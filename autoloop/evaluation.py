@@ -38,11 +38,10 @@ from autoloop.relax.energy import (
 from autoloop.relax.engine import LammpsRelaxer, RelaxSettings
 from autoloop.relax.models import Model, make_relaxer, relaxed_energy
 from autoloop.scoring.objective import Objective
+from autoloop.screening import SCREENED
 from autoloop.structure.mutations import build
 from autoloop.structure.template import BoundaryTemplate
 
-SCREENED: Final = "screened"
-"""Name of the failure of a candidate that a brief look showed to be hopeless."""
 _CORE_EXCESS: Final = 0.02  # [eV]: below it an atom counts as bulk in a fingerprint
 
 

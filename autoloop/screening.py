@@ -21,6 +21,8 @@ import numpy as np
 from autoloop.archive import Archive
 from autoloop.domain import EarlyLook, Evaluation, Score
 
+SCREENED: Final = "screened"
+"""Name of the failure of a candidate that was given up."""
 MARGIN: Final = 0.1
 """Costs above the best by no more than this are worth knowing: mutations start from
 such structures."""
@@ -72,5 +74,5 @@ class ScreeningRule:
 
 
 def _early(evaluation: Evaluation) -> float | None:
-    """Return the early energy of a candidate that was then minimised, not annealed."""
+    """Return the energy after the first steps, where there were such [J/m²]."""
     return (evaluation.score or Score()).early_energy_j_per_m2

@@ -11,7 +11,6 @@ from autoloop.comparison.compare import (
     Comparison,
     Placement,
     Registered,
-    with_energies,
 )
 from autoloop.comparison.floor import noise_floor
 from autoloop.comparison.scene import BAND, EDGE, RESOLVED, Scene
@@ -42,5 +41,4 @@ __all__ = [
     "noise_floor",
     "pixel_coordinates",
     "smooth_coordinates",
-    "with_energies",
 ]

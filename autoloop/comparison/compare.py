@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -283,18 +283,3 @@ def _fitted_correlation(measured: Array, rms: float) -> float:
     """Return the correlation of a fit that leaves `rms` of measured intensities."""
     variance = float(np.var(measured)) if len(measured) else 0.0
     return math.sqrt(max(0.0, 1 - rms**2 / variance)) if variance > 0 else 0.0
-
-
-def with_energies(
-    score: Score,
-    energy: float | None,
-    limits: tuple[float, float] | None,
-    excess_per_nm2: float | None,
-) -> Score:
-    """Return a score with the energies filled in."""
-    return replace(
-        score,
-        energy_j_per_m2=energy,
-        energy_limits_j_per_m2=limits,
-        gamma_excess_per_nm2=excess_per_nm2,
-    )

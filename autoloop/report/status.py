@@ -16,6 +16,7 @@ from autoloop.errors import JournalError
 from autoloop.journal import Journal
 from autoloop.protocols import Timing
 from autoloop.report.events import seconds
+from autoloop.screening import SCREENED
 
 JOURNAL_NAME: Final = "journal.sqlite"
 """Name of the journal in a run folder."""
@@ -125,7 +126,7 @@ def _screening(archive: Archive) -> dict[str, int]:
     """Count what a brief look gave up, what it would have, and where it was wrong."""
     lowest, dropped, audited, missed = math.inf, 0, 0, 0
     for evaluation in archive:
-        dropped += (evaluation.failure or "").startswith("screened:")
+        dropped += (evaluation.failure or "").startswith(f"{SCREENED}:")
         is_audited = "audited" in flag_names(evaluation.flags)
         audited += is_audited
         if evaluation.cost is not None and evaluation.cost < lowest:
