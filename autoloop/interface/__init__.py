@@ -1,0 +1,1 @@
+"""The Python interface: runs, results and analysis for scripts and notebooks."""
