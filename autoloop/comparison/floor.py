@@ -53,7 +53,9 @@ def noise_floor(
             f"noise of the micrograph: {error}; take a larger crop"
         ) from error
     own = scene.resolved(bicrystal, candidate.period, candidate.translation, BAND)
-    far = (np.abs(scene.heights) > BULK) & scene.region
+    # The second grain alone: it is registered, and where a candidate puts the first one
+    # wrongly, that grain's bulk would say that nothing better can be reached.
+    far = (scene.heights < -BULK) & scene.region
     return noise_figures(
         noise,
         candidate.simulated,

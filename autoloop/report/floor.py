@@ -77,7 +77,7 @@ def floor_statement(floor: NoiseFloor | None, score: Score | None) -> str | None
     )
     if floor.ssim_bulk is not None and floor.ssim_bulk_floor is not None:
         said += (
-            f", and in the bulk, where the structure is known, "
+            f", and in the lower grain's bulk, where the structure is known, "
             f"{floor.ssim_bulk:.3f} of {floor.ssim_bulk_floor:.3f} are reached"
         )
     return said

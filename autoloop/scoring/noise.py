@@ -118,7 +118,7 @@ class NoiseFloor:
     ssim_spread, ssim_7_spread, ssim_35_spread, emd_spread, mse_spread : float
         Their spreads.
     ssim_bulk : float
-        SSIM of the simulation with the micrograph over the bulk of both grains.
+        SSIM of the simulation with the micrograph over the bulk that was given.
     ssim_bulk_floor : float
         What noise alone would leave of it.
     noise : float
