@@ -17,7 +17,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from autoloop.config.checks import campaign_warnings, file_problems, section_problems
+from autoloop.config.checks import (
+    campaign_notices,
+    campaign_warnings,
+    file_problems,
+    section_problems,
+)
 from autoloop.config.coincidence import KEY as COINCIDENCE
 from autoloop.config.coincidence import with_grains
 from autoloop.config.complaints import problems_of
@@ -54,6 +59,7 @@ __all__ = [
     "ObjectiveSection",
     "PolicySection",
     "SearchSection",
+    "campaign_notices",
     "campaign_warnings",
     "check_campaign",
     "dump_campaign",
@@ -105,7 +111,10 @@ class LoadedCampaign:
 
 
 def load_campaign(
-    path: Path, overrides: Mapping[str, Any] | None = None
+    path: Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    text: str | None = None,
 ) -> LoadedCampaign:
     """Read a run file and check it by itself.
 
@@ -119,13 +128,15 @@ def load_campaign(
     overrides : mapping, optional
         Values of the command line by dotted key, such as ``budget.evaluations``, that
         replace those of the file; None leaves the file's.
+    text : str, optional
+        What the file would hold; it need not exist then.
 
     Raises
     ------
     ConfigError
         With one line for each mistake, in the order of the file.
     """
-    read, text = read_marked(path)
+    read, text = read_marked(path, text)
     marked = override(_fill_in_environment(read), overrides or {})
     marked, problems = with_grains(marked, path.resolve().parent)
     try:
@@ -146,6 +157,8 @@ def check_campaign(loaded: LoadedCampaign) -> None:
     ------
     ConfigError
         With one line for each mistake, in the order of the file.
+    DataError
+        The same, where the only mistakes are in the content of files that it names.
     """
     if problems := file_problems(loaded.campaign, loaded.base):
         raise loaded.marked.error(problems)

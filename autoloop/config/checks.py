@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoloop.config.composition import composition_problems
-from autoloop.config.marked import Problem
+from autoloop.config.marked import KeyPath, Problem
 from autoloop.config.models import (
     Campaign,
     Direction,
@@ -17,7 +17,7 @@ from autoloop.config.models import (
     MicrographSection,
 )
 from autoloop.domain import Crystal
-from autoloop.errors import AutoloopError
+from autoloop.errors import AutoloopError, DataError
 
 _PERPENDICULAR_DEG = 0.1
 """`up` and zone axis are exact in every crystal that has such a pair at all; the
@@ -115,6 +115,23 @@ def campaign_warnings(campaign: Campaign) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def campaign_notices(campaign: Campaign) -> tuple[str, ...]:
+    """Return what a run file makes the program run as code, one sentence each."""
+    notices = []
+    if campaign.policy.name.endswith(".py"):
+        notices.append(
+            f"policy {campaign.policy.name} is a program and runs with all your "
+            "rights; use only files that you trust"
+        )
+    potential = campaign.energy.potential if campaign.energy else None
+    if isinstance(potential, dict) and "calculator" in potential:
+        notices.append(
+            f"calculator {potential['calculator']} is code of the modules that the run "
+            "file allows and runs with all your rights; use only files that you trust"
+        )
+    return tuple(notices)
+
+
 def file_problems(campaign: Campaign, base: Path) -> list[Problem]:
     """Return what is wrong with crystals, potential, image file and policy.
 
@@ -161,7 +178,7 @@ def _grain_problems(
     try:
         crystal = find_crystal(grain.crystal, base)
     except AutoloopError as error:
-        return [Problem(path=("grains", index, "crystal"), message=str(error))]
+        return [_about(("grains", index, "crystal"), error)]
     crystals.append(crystal)
     if grain.up is None or grain.zone_axis is None:
         return []
@@ -194,8 +211,13 @@ def _potential_problems(
     try:
         find_model(given, base=base, species=tuple(numbers))
     except AutoloopError as error:
-        return [Problem(path=("energy", "potential"), message=str(error))]
+        return [_about(("energy", "potential"), error)]
     return []
+
+
+def _about(path: KeyPath, error: AutoloopError) -> Problem:
+    in_data = isinstance(error, DataError)
+    return Problem(path=path, message=str(error), in_data=in_data)
 
 
 def _policy_problems(campaign: Campaign, base: Path) -> list[Problem]:

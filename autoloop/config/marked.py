@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol
 
 import yaml
 
-from autoloop.errors import ConfigError
+from autoloop.config.hints import misread_direction
+from autoloop.errors import ConfigError, DataError
 from autoloop.plugins import nearest
 
 KeyPath = tuple[str | int, ...]
@@ -44,11 +45,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake: its key and the sentence about it; `place` overrides the key's."""
+    """One mistake: its key and the sentence about it; `place` overrides the key's.
+
+    `in_data` if it is that of the content of a file which the run file names.
+    """
 
     path: KeyPath
     message: str
     place: Place | None = None
+    in_data: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +93,11 @@ class Marked:
         place = problem.place or self.place(problem.path)
         return f"{self.file}:{place.line}:{place.column}: {subject}"
 
-    def error(self, problems: Iterable[Problem]) -> ConfigError:
+    def error(self, problems: Iterable[Problem]) -> ConfigError | DataError:
         """Return the error that reports the problems, in the order of the file."""
         ordered = sorted(problems, key=lambda p: p.place or self.place(p.path))
-        return ConfigError("\n".join(self.describe(p) for p in ordered))
+        kind = DataError if all(p.in_data for p in ordered) else ConfigError
+        return kind("\n".join(self.describe(p) for p in ordered))
 
 
 def dotted(path: KeyPath) -> str:
@@ -106,15 +112,22 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def read_marked(file: Path) -> tuple[Marked, str]:
+def read_marked(file: Path, text: str | None = None) -> tuple[Marked, str]:
     """Read a YAML file; return its values with their places, and its text.
+
+    Parameters
+    ----------
+    file : Path
+        Names it in messages.
+    text : str, optional
+        Instead of what the file holds.
 
     Raises
     ------
     ConfigError
         If the file is missing, unreadable, or not the plain YAML of a run file.
     """
-    text = _read_text(file)
+    text = _read_text(file) if text is None else text
     empty = Marked(file=file, values={}, places={})
     try:
         _refuse_hazards(text, empty)
@@ -265,6 +278,7 @@ def _value(
         return items
     value, message = _scalar(node)
     if message:
+        message = misread_direction(node.value, path) or message
         problems.append(Problem(path=path, message=message))
     return value
 

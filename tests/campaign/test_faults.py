@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,26 +60,40 @@ def _candidate(evaluation: Evaluation, fault: str | None) -> Candidate:
     )
 
 
-@pytest.fixture
-def run_file(tmp_path: Path) -> Path:
-    path = tmp_path / "cut.yaml"
-    path.write_text(RUN_FILE)
-    return path
+Command = Callable[..., subprocess.Popen[bytes]]
 
 
-def test_a_run_killed_and_resumed_equals_one_that_was_not(
-    run_file: Path, tmp_path: Path, autoloop_command: list[str]
-) -> None:
+@pytest.fixture(scope="module")
+def command(autoloop_command: list[str]) -> Command:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    def command(*words: str) -> subprocess.Popen[bytes]:
+    def start(*words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*autoloop_command, *words], env=environment, stdout=subprocess.DEVNULL
         )
 
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert command("run", str(run_file), "--out", str(whole)).wait() == 0
+    return start
 
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cut") / "cut.yaml"
+    path.write_text(RUN_FILE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(run_file: Path, command: Command) -> Path:
+    """Folder of a run that nothing befell."""
+    folder = run_file.parent / "whole"
+    assert command("run", str(run_file), "--out", str(folder)).wait() == 0
+    return folder
+
+
+def test_a_run_killed_and_resumed_equals_one_that_was_not(
+    run_file: Path, whole: Path, tmp_path: Path, command: Command
+) -> None:
+    cut = tmp_path / "cut"
     process = command("run", str(run_file), "--out", str(cut))
     for n_wanted in (5, 17):  # before and after the surrogate takes over
         deadline = time.monotonic() + 120
@@ -95,21 +110,11 @@ def test_a_run_killed_and_resumed_equals_one_that_was_not(
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_lammps_faults_cost_one_candidate_each(
-    run_file: Path,
-    tmp_path: Path,
-    autoloop_command: list[str],
-) -> None:
+def test_lammps_faults_cost_one_candidate_each(whole: Path) -> None:
     """A worker that segfaults, one that hangs, one that exits without a result."""
-    folder = tmp_path / "honest"
-    subprocess.run(
-        [*autoloop_command, "run", str(run_file), "--out", str(folder)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    honest = {e.id: e for e in _evaluations(folder) if e.cycle < 3}
+    honest = {e.id: e for e in _evaluations(whole) if e.cycle < 3}
     faults = {"0000-02": "segfault", "0001-00": "hang", "0001-03": "quit"}
-    with Journal.read(folder / "journal.sqlite") as journal:
+    with Journal.read(whole / "journal.sqlite") as journal:
         record = journal.get_record("context")
     assert load_context(record).relaxer is not None
 

@@ -78,7 +78,10 @@ def test_two_periods_with_half_a_plane_fewer(boundary):
 
 
 def test_annealing_finds_it_from_a_random_start(boundary):
-    """Assembled with two periods and two atoms fewer, 4 ps at 700 K, a few seeds."""
+    """Assembled with two periods and two atoms fewer, 4 ps at 700 K, at most 12 seeds.
+
+    Those that do not get there end at 1.011, among them the first.
+    """
     _, relaxed = boundary
     found = []
     for seed in range(12):
@@ -92,4 +95,6 @@ def test_annealing_finds_it_from_a_random_start(boundary):
         }
         anneal = Anneal(temperature_k=700, steps=2000)
         found.append(relaxed("assemble", vector, anneal=anneal, seed=seed)[1])
+        if found[-1] < 0.951 - TOLERANCE:  # below the best of one period
+            break
     assert min(found) == pytest.approx(0.942, abs=TOLERANCE)

@@ -8,7 +8,6 @@ here; values are checked against the annotations by pydantic, in strict JSON mod
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -18,30 +17,18 @@ import pkgutil
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from autoloop.errors import ConfigError
+from autoloop.plugins.words import nearest
 from autoloop.protocols import Policy
 
 _PACKAGE: Final = "autoloop.policies"
 
 Where = tuple[str | int, ...]
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?``, or nothing if no known word is near.
-
-    Examples
-    --------
-    >>> nearest("polcy", ["policy", "name"])
-    "; did you mean 'policy'?"
-    """
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return f"; did you mean '{by_lower[found[0]]}'?" if found else ""
 
 
 class PolicyError(ConfigError):
@@ -124,7 +111,7 @@ def load_policy(name: str, options: Mapping[str, Any], base: Path) -> Policy:
 
 def _load(name: str, options: Mapping[str, Any], base: Path, where: Where) -> Policy:
     try:
-        return _construct(_policy_class(name, base), name, options, base)
+        return _construct(policy_class(name, base), name, options, base)
     except PolicyError as error:
         if not where:
             raise
@@ -142,7 +129,16 @@ def _unknown_policy(name: str, base: Path) -> str:
     return f"unknown policy '{name}'{nearest(name, known)}; known: {listed}"
 
 
-def _policy_class(name: str, base: Path) -> type:
+def policy_class(name: str, base: Path) -> type:
+    """Return the class that a policy name means.
+
+    A file is code of its author's, and is run for it.
+
+    Raises
+    ------
+    PolicyError
+        If there is no such policy, or its file does not hold exactly one.
+    """
     path = policy_file(name, base)
     own = name.startswith(("./", "../", "/"))
     module = (
@@ -176,7 +172,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their annotations up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the file is the user's: anything may be raised
+    except (Exception, SystemExit) as error:  # the file is the user's: it may do all
         del sys.modules[spec.name]
         line = _line_in(path, error)
         kind = type(error).__name__
@@ -187,7 +183,7 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _line_in(path: Path, error: Exception) -> int:
+def _line_in(path: Path, error: BaseException) -> int:
     if isinstance(error, SyntaxError):
         return error.lineno or 1
     frames = traceback.extract_tb(error.__traceback__)
@@ -196,7 +192,7 @@ def _line_in(path: Path, error: Exception) -> int:
 
 
 def _construct(kind: type, name: str, options: Mapping[str, Any], base: Path) -> Policy:
-    fields = _options_of(kind)
+    fields = options_of(kind)
     for option in options:
         if option not in fields:
             known = ", ".join(fields) or "none"
@@ -226,7 +222,8 @@ def _construct(kind: type, name: str, options: Mapping[str, Any], base: Path) ->
     return policy
 
 
-def _options_of(kind: type) -> dict[str, dataclasses.Field[Any]]:
+def options_of(kind: type) -> dict[str, dataclasses.Field[Any]]:
+    """Return the fields that are a policy's options, by name."""
     if not dataclasses.is_dataclass(kind):
         return {}
     return {field.name: field for field in dataclasses.fields(kind) if field.init}
@@ -248,7 +245,7 @@ def _policies_by_default(
 
 def _build(hint: Any, value: Any, base: Path, where: Where) -> Any:
     """Return the value of an option; where the hint says Policy, a policy."""
-    if not _mentions_policy(hint):
+    if not mentions_policy(hint):
         return _checked(hint, value, where)
     if hint is Policy:
         return _member(value, base, where)
@@ -261,12 +258,13 @@ def _build(hint: Any, value: Any, base: Path, where: Where) -> Any:
         return _each_of_mapping(arguments[-1], value, base, where)
     if inspect.isclass(origin) and issubclass(origin, Sequence):
         return _each_of_list(arguments[0], value, base, where)
-    inner = next(a for a in arguments if _mentions_policy(a))  # Policy | None
+    inner = next(a for a in arguments if mentions_policy(a))  # Policy | None
     return _build(inner, value, base, where)
 
 
-def _mentions_policy(hint: Any) -> bool:
-    return hint is Policy or any(map(_mentions_policy, typing.get_args(hint)))
+def mentions_policy(hint: Any) -> bool:
+    """Whether a value of this type holds policies, at any depth."""
+    return hint is Policy or any(map(mentions_policy, typing.get_args(hint)))
 
 
 def _member(value: Any, base: Path, where: Where) -> Policy:

@@ -1,10 +1,14 @@
 """No test reads or fills the user's own cache."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

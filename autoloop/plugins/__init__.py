@@ -1,0 +1,29 @@
+"""Policies: by name or file to object, their options checked; which there are."""
+
+from autoloop.plugins.listing import (
+    Option,
+    PolicyDescription,
+    describe_policies,
+    describe_policy,
+)
+from autoloop.plugins.loading import (
+    PolicyError,
+    load_policy,
+    policy_class,
+    policy_file,
+    policy_names,
+)
+from autoloop.plugins.words import nearest
+
+__all__ = [
+    "Option",
+    "PolicyDescription",
+    "PolicyError",
+    "describe_policies",
+    "describe_policy",
+    "load_policy",
+    "nearest",
+    "policy_class",
+    "policy_file",
+    "policy_names",
+]
