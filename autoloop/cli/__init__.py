@@ -7,28 +7,31 @@ Importing this package and building the parser loads only the standard library, 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 
 from autoloop import __version__
 from autoloop.cli import (
+    completion,
     doctor,
     export,
     init,
     inspect,
     library,
     match,
+    policies,
     report,
     resume,
     run,
+    schema,
     score,
     simulate,
     status,
     validate,
 )
 from autoloop.cli.arguments import Parser
-from autoloop.errors import AutoloopError
+from autoloop.cli.complaints import complain
 
 _VERBS = (
     run,
@@ -43,7 +46,10 @@ _VERBS = (
     match,
     library,
     validate,
+    policies,
+    schema,
     doctor,
+    completion,
 )
 
 _EPILOG = """exit status: 0 done, 2 bad usage or run file, 3 environment, 4 bad input
@@ -70,30 +76,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = make_parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else 2
+    words = sys.argv[1:] if argv is None else argv
+    arguments.command_line = shlex.join(["autoloop", *words])
     try:
         exit_status: int = arguments.verb(arguments)
         sys.stdout.flush()
         return exit_status
-    except AutoloopError as error:
-        for line in str(error).splitlines():
-            print(f"autoloop: {line}", file=sys.stderr)
-        return error.exit_status
     except KeyboardInterrupt:
         how = arguments.after_interrupt(arguments)
         print(f"\nautoloop: interrupted{how}", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader, `head` say, has enough. Python would complain again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, `head` say, has enough.
+        _abandon_output()
         return _PIPE_CLOSED
     except Exception as error:
-        return _defect(error)
+        exit_status = complain(error)
+        try:
+            sys.stdout.flush()
+        except OSError:  # what it could not write before, to a full disk say
+            _abandon_output()
+        return exit_status
 
 
-def _parser() -> Parser:
+def _abandon_output() -> None:
+    """Let what is left go nowhere: Python would complain again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def make_parser() -> Parser:
+    """Return the parser of the whole command line."""
     parser = Parser(
         prog="autoloop",
         description="Determine the atomic structure of a grain boundary from an "
@@ -107,14 +122,3 @@ def _parser() -> Parser:
     for verb in _VERBS:
         verb.add_to(verbs)
     return parser
-
-
-def _defect(error: Exception) -> int:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    if os.environ.get("AUTOLOOP_DEBUG") == "1":
-        traceback.print_exc()
-        hint = "please report it with the traceback above"
-    else:
-        hint = "please report it; AUTOLOOP_DEBUG=1 shows the traceback"
-    print(f"autoloop: internal error: {text}; {hint}", file=sys.stderr)
-    return 1

@@ -7,9 +7,10 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoloop.cli.arguments import Arguments, Parser, add_json, add_verb, natural
+from autoloop.cli.library import add_place
 from autoloop.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def add_to(verbs: Verbs) -> None:
         "(cannot_tell), and the exit status is 4."
     )
     add_image_arguments(parser)
+    add_place(parser)
     parser.add_argument(
         "--crop",
         metavar=("R0", "R1", "C0", "C1"),
@@ -65,7 +67,8 @@ def add_image_arguments(parser: Parser) -> None:
         action="append",
         default=[],
         help="a crystal that the image shows: a built-in name such as Cu, Si or CdTe, "
-        "or a structure file; twice if the grains differ",
+        "a structure file, or auto to look for it in the library; twice if the grains "
+        "differ",
     )
     parser.add_argument(
         "--pixel-size",
@@ -149,6 +152,12 @@ def on_command_line(message: str) -> str:
 
 
 def _inspect(arguments: Arguments) -> int:
+    from autoloop.cli.automatic import identified, wanted
+
+    if wanted(arguments):
+        automatic = identified(arguments)
+        arguments.crystal = list(automatic.sources)
+        print(*automatic.lines, sep="\n", file=sys.stderr)
     found = inspected(arguments)
     if arguments.figure is not None:
         from autoloop.report.inspection_figure import inspection_figure
@@ -156,9 +165,12 @@ def _inspect(arguments: Arguments) -> int:
         _refuse_image(arguments)
         inspection_figure(arguments.figure, found)
     if arguments.json:
-        print(json.dumps(as_json(found), allow_nan=False))
+        from autoloop.report.inspection_table import as_json
+
+        why = on_command_line(found.cannot_tell) or None
+        print(json.dumps({**as_json(found), "cannot_tell": why}, allow_nan=False))
     else:
-        from autoloop.cli.inspection_text import as_text
+        from autoloop.report.inspection_text import as_text
 
         print(as_text(found))
         if arguments.figure is not None:
@@ -180,114 +192,3 @@ def _refuse_image(arguments: Arguments) -> None:
         raise ConfigError(
             f"--figure {figure}: no folder {figure.parent}; make it, or choose another"
         )
-
-
-def as_json(found: Inspection) -> dict[str, Any]:
-    """Return all that was read, as JSON values."""
-    from autoloop import __version__
-
-    micrograph = found.micrograph
-    values: dict[str, Any] = {
-        "autoloop": __version__,
-        "file": micrograph.path,
-        "shape": list(micrograph.image.values.shape),
-        "crop": list(found.crop),
-        "notes": list(found.notes),
-        "sources": micrograph.sources,
-        "beam_energy_kev": micrograph.beam_energy_kev,
-        "magnification": micrograph.magnification,
-        "pixel_size": found.pixel_size,
-        "pixel_size_nominal": micrograph.image.pixel_size,
-        "cannot_tell": on_command_line(found.cannot_tell) or None,
-        **_lattices(found),
-        "column_width_angstrom": found.column_width,
-        "no_motifs": found.no_motifs or None,
-        "motifs": _motif_list(found),
-        "columns": _column_list(found),
-    }
-    return values
-
-
-def _lattices(found: Inspection) -> dict[str, Any]:
-    """Return what the lattices tell; without them the line that the motifs show."""
-    from autoloop.preparation.inspection import tilt_deg
-
-    line, read, grains = found.line, found.boundary, found.grains
-    boundary = None
-    if line is not None:
-        boundary = {
-            "angle_deg": line.angle_deg,
-            "angle_sigma_deg": None if read is None else read.angle_sigma_deg,
-            "point_px": list(line.point_px),
-            "source": line.source,
-        }
-    if read is None or grains is None:
-        return {
-            "shear": None,
-            "boundary": boundary,
-            "grains": [],
-            "misorientation_deg": None,
-            "translation_angstrom": None,
-            "expansion_angstrom": None,
-            "confidence": None,
-        }
-    return {
-        "shear": read.reading.shear,
-        "boundary": boundary,
-        "grains": [
-            {
-                "crystal": grain.crystal,
-                "zone_axis": list(grain.zone_axis),
-                "up": list(grain.up),
-                "rotation_deg": grain.rotation_deg,
-                "polarity": grain.polarity,
-                "polarity_confidence": grain.polarity_confidence,
-                "confidence": grain.confidence,
-            }
-            for grain in (read.upper, read.lower)
-        ],
-        "misorientation_deg": tilt_deg(*grains),
-        "translation_angstrom": read.translation_angstrom,
-        "translation_sigma_angstrom": read.translation_sigma,
-        "expansion_angstrom": read.expansion_angstrom,
-        "expansion_sigma_angstrom": read.expansion_sigma,
-        "displacement_modulo_angstrom": None
-        if read.displacement_modulo is None
-        else read.displacement_modulo.tolist(),
-        "core_angstrom": read.core_angstrom,
-        "alternatives": list(read.alternatives),
-        "confidence": read.reading.confidence,
-    }
-
-
-def _motif_list(found: Inspection) -> list[dict[str, Any]]:
-    if found.motifs is None:
-        return []
-    labels = found.motifs.labels.tolist()
-    return [
-        {"name": motif.name, "region": motif.region, "columns": labels.count(index)}
-        for index, motif in enumerate(found.motifs.motifs)
-    ]
-
-
-def _column_list(found: Inspection) -> list[dict[str, Any]]:
-    columns, motifs = found.columns, found.motifs
-    n = len(columns)
-    names = [None] * n if motifs is None else list(motifs.names)
-    sure = [None] * n if motifs is None else motifs.confidence.tolist()
-    return [
-        {
-            "x_px": x,
-            "y_px": y,
-            "intensity": intensity,
-            "motif": name,
-            "confidence": confidence,
-        }
-        for (x, y), intensity, name, confidence in zip(
-            columns.positions.tolist(),
-            columns.intensities.tolist(),
-            names,
-            sure,
-            strict=True,
-        )
-    ]

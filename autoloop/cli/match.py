@@ -14,7 +14,7 @@ from autoloop.cli.library import add_place
 if TYPE_CHECKING:
     from autoloop.cli.arguments import Verbs
     from autoloop.domain import Image
-    from autoloop.library.search import Answer, Match
+    from autoloop.library.answers import Answer, Match
     from autoloop.library.store import Library
 
 
@@ -75,6 +75,8 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _match(arguments: Arguments) -> int:
+    from dataclasses import replace
+
     from autoloop.library.search import search
     from autoloop.library.store import load
 
@@ -82,11 +84,15 @@ def _match(arguments: Arguments) -> int:
     library = load(arguments.library)
     image = _read(arguments)
     size = None if arguments.any_size else image.pixel_size
-    answer = search(library, image.values, size, top=arguments.top)
+    most: int = arguments.top
     if arguments.figure is not None:
-        from autoloop.report.match_figure import match_figure
+        from autoloop.report.match_figure import RANKED, match_figure
 
-        match_figure(arguments.figure, library, answer, arguments.image.name)
+        most = max(most, RANKED)
+    found = search(library, image.values, size, top=most)
+    answer = replace(found, matches=found.matches[: arguments.top])
+    if arguments.figure is not None:
+        match_figure(arguments.figure, library, found, arguments.image.name)
     if arguments.json:
         print(json.dumps(_as_json(answer, library), allow_nan=False))
     else:

@@ -40,6 +40,7 @@ def _resume(arguments: Arguments) -> int:
         arguments.folder,
         evaluations=arguments.evaluations,
         workers=arguments.workers,
+        command=arguments.command_line,
     )
 
 

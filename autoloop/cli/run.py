@@ -44,6 +44,7 @@ def _run(arguments: Arguments) -> int:
         evaluations=arguments.evaluations,
         workers=arguments.workers,
         seed=arguments.seed,
+        command=arguments.command_line,
     )
 
 

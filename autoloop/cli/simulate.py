@@ -18,9 +18,11 @@ from autoloop.cli.arguments import (
     number,
     positive,
 )
-from autoloop.errors import ConfigError
+from autoloop.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from autoloop.cli.arguments import Verbs
     from autoloop.domain import Image
     from autoloop.imaging.multislice import Multislice
@@ -145,11 +147,11 @@ def _add_abtem(parser: Parser) -> None:
 def _simulate(arguments: Arguments) -> int:
     _refuse(arguments)
     from autoloop.imaging.limits import linear_warning
-    from autoloop.imaging.simulation import make_view, simulate
-    from autoloop.imaging.specimen import read_specimen
+    from autoloop.imaging.simulation import make_view, simulate, source_blur
+    from autoloop.imaging.specimen import from_atoms
     from autoloop.microscopy.writing import write_image_tif
 
-    specimen = read_specimen(arguments.structure)
+    specimen = from_atoms(_atoms(arguments.structure), str(arguments.structure))
     layers = specimen.n_layers(arguments.thickness or specimen.depth)
     microscope = _microscope(arguments, layers * specimen.depth)
     multislice = _multislice(arguments)
@@ -160,12 +162,24 @@ def _simulate(arguments: Arguments) -> int:
         repeat=arguments.repeat,
         angle_deg=arguments.angle,
     )
-    blur = _blur_sigma(arguments)
+    blur = source_blur(
+        arguments.source_size,
+        arguments.vibration,
+        multislice=multislice is not None,
+    )
     image = simulate(specimen, view, microscope, blur, multislice)
     warning = linear_warning(microscope) if multislice is None else None
     write_image_tif(arguments.output, image)
     _say(arguments, specimen, microscope, image, warning)
     return 0
+
+
+def _atoms(path: Path) -> Atoms:
+    from autoloop.structure.crystal_files import read_atoms
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give a structure file that ASE reads")
+    return read_atoms(path)
 
 
 def _refuse(arguments: Arguments) -> None:
@@ -212,18 +226,6 @@ def _multislice(arguments: Arguments) -> Multislice | None:
     return Multislice(
         n_phonons=arguments.phonons, vibration=arguments.vibration, seed=arguments.seed
     )
-
-
-def _blur_sigma(arguments: Arguments) -> float:
-    """Return the blur of the engine [Å]: abTEM's atoms vibrate by themselves."""
-    import math
-
-    from autoloop.units import FWHM_IN_SIGMA
-
-    source: float = arguments.source_size / FWHM_IN_SIGMA
-    if arguments.engine == "abtem":
-        return source
-    return math.hypot(source, arguments.vibration)
 
 
 def _say(

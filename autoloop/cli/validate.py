@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoloop.cli.arguments import Arguments, add_json, add_verb
-from autoloop.errors import ConfigError
+from autoloop.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from autoloop.cli.arguments import Verbs
@@ -29,12 +29,17 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _validate(arguments: Arguments) -> int:
-    from autoloop.config import campaign_warnings, check_campaign, load_campaign
+    from autoloop.config import (
+        campaign_notices,
+        campaign_warnings,
+        check_campaign,
+        load_campaign,
+    )
 
     try:
         loaded = load_campaign(arguments.run_file)
         check_campaign(loaded)
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         if not arguments.json:
             raise
         _print_json(arguments.run_file, errors=str(error).splitlines())
@@ -47,6 +52,8 @@ def _validate(arguments: Arguments) -> int:
             campaign=loaded.campaign.model_dump(mode="json"),
         )
         return 0
+    for notice in campaign_notices(loaded.campaign):
+        print(f"autoloop: note: {arguments.run_file}: {notice}", file=sys.stderr)
     for warning in warnings:
         print(
             f"autoloop: warning: {arguments.run_file}: {warning}",

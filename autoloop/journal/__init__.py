@@ -8,7 +8,9 @@ may rely on is the schema in `MIGRATIONS`.
 
 from __future__ import annotations
 
+from autoloop.journal.outlines import Outline
+from autoloop.journal.places import refuse_remote
 from autoloop.journal.recording import Journal
 from autoloop.journal.schema import APPLICATION_ID, MIGRATIONS
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "Journal"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "Journal", "Outline", "refuse_remote"]

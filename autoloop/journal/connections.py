@@ -8,21 +8,29 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from autoloop.errors import JournalError
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """Open for writing, with a write-ahead log; what is committed survives a crash."""
+    """Open for writing; what is committed survives a crash.
+
+    The file is as it was until `begin_log`: it may yet be refused.
+    """
     with translated(path):
         connection = sqlite3.connect(path, timeout=10.0, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def begin_log(connection: sqlite3.Connection) -> None:
+    """Begin a write-ahead log, which readers do not hinder, nor it them."""
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -80,17 +88,25 @@ def damaged(path: Path, cause: object) -> str:
     )
 
 
+_DAMAGE: Final = (
+    *("malformed", "no such", "not a database", "Could not decode", "has no column"),
+    *("unsupported file format", "too big", "syntax error", "incomplete input"),
+)
+"""Words of SQLite's operational errors that mean the file and not the disk."""
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into errors that a user can act on."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "malformed" in str(error) or "no such" in str(error):
+        if any(words in str(error) for words in _DAMAGE):
             raise JournalError(damaged(path, error)) from error
         raise JournalError(
             f"{path}: {error}; see that the folder is writable and the disk has "
             "room, then resume"
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeError) as error:
+        # Names and texts of a damaged file need not be UTF-8.
         raise JournalError(damaged(path, error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from autoloop.domain import Details, Evaluation, Proposal
 from autoloop.errors import JournalError
 from autoloop.journal.connections import (
+    begin_log,
     connect_reader,
     connect_writer,
     damaged,
@@ -24,13 +24,18 @@ from autoloop.journal.connections import (
     translated,
 )
 from autoloop.journal.locking import take_lock
+from autoloop.journal.meta import Meta, check_meta
+from autoloop.journal.outlines import OUTLINE_COLUMNS, Outline, outline_of
 from autoloop.journal.rows import (
     EVALUATION_COLUMNS,
     array_rows,
     arrays_of,
     evaluation_of,
     evaluation_row,
-    from_json,
+    proposals_of,
+    seconds_of,
+    strict_json,
+    whole_number,
 )
 from autoloop.journal.schema import APPLICATION_ID, check_schema, is_current, migrate
 from autoloop.protocols import Outcome, Timing
@@ -47,11 +52,17 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, lock: int | None
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        lock: int | None,
+        *,
+        awaits_log: bool = False,
     ) -> None:
         self.path = path
         self._connection = connection
         self._lock = lock
+        self._awaits_log = awaits_log
 
     @classmethod
     def create(
@@ -87,7 +98,7 @@ class Journal:
             with contextlib.closing(connection):
                 cls(path, connection, lock)._write_first(meta or {}, documents or {})
             unfinished.replace(path)
-            return cls(path, connect_writer(path), lock)
+            return cls(path, connect_writer(path), lock, awaits_log=True)
         except BaseException:
             os.close(lock)
             raise
@@ -97,9 +108,12 @@ class Journal:
         """Open an existing journal for writing; a second writer is refused."""
         path = Path(path)
         require_file(path)
+        # Looked at by a reader first: a file that is refused is left as it was.
+        with cls.read(path) as looked_at:
+            looked_at._refuse_damage()
         lock = take_lock(path)
         try:
-            journal = cls(path, connect_writer(path), lock)
+            journal = cls(path, connect_writer(path), lock, awaits_log=True)
         except BaseException:
             os.close(lock)
             raise
@@ -108,9 +122,6 @@ class Journal:
             if not is_current(version):
                 with journal._transaction():
                     migrate(version, journal._run)
-            found = journal._run("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise JournalError(damaged(path, found))
         except BaseException:
             journal.close()
             raise
@@ -190,6 +201,21 @@ class Journal:
         """Return all evaluations, by cycle and index."""
         return self._select(None)
 
+    def evaluation(self, evaluation_id: str) -> Evaluation:
+        """Return one evaluation; KeyError if the id is unknown."""
+        known = self._select(evaluation_id)
+        if not known:
+            raise KeyError(f"no evaluation {evaluation_id} is recorded")
+        return known[0]
+
+    def outlines(self) -> list[Outline]:
+        """Return all evaluations in brief, by cycle and index."""
+        rows = self._rows(
+            f"SELECT {OUTLINE_COLUMNS} FROM evaluation ORDER BY cycle, idx"
+        )
+        with self._intact():
+            return [outline_of(row) for row in rows]
+
     def details(self, evaluation_id: str) -> Details:
         """Return the relaxed bicrystal and column residuals of an evaluation.
 
@@ -199,22 +225,21 @@ class Journal:
             If there are none: a failure, a duplicate, or an unknown id.
         """
         rows = self._rows(
-            "SELECT details FROM evaluation WHERE id = ?", (evaluation_id,)
+            "SELECT details, cost FROM evaluation WHERE id = ?", (evaluation_id,)
         )
-        if not rows or rows[0][0] is None:
+        if not rows or rows[0] == (None, None):
             raise KeyError(f"no details are stored for evaluation {evaluation_id}")
         arrays = self._arrays(f"evaluation:{evaluation_id}")
         with self._intact():
+            if rows[0][0] is None:
+                raise ValueError(f"evaluation {evaluation_id} has lost its structure")
             return unpack(Record(text=rows[0][0], arrays=arrays), Details)
 
     def timings(self) -> dict[str, Timing]:
         """Return the clock figures by evaluation id, where there are any."""
         rows = self._rows("SELECT id, wall_s, cpu_s, relax_cpu_s FROM timing")
-        # SQLite stores NaN as NULL.
-        clean = {
-            id_: [math.nan if value is None else value for value in values]
-            for id_, *values in rows
-        }
+        with self._intact():
+            clean = {str(id_): list(map(seconds_of, values)) for id_, *values in rows}
         return {
             id_: Timing(wall_s=wall, cpu_s=cpu, relax_cpu_s=relax)
             for id_, (wall, cpu, relax) in sorted(clean.items())
@@ -232,19 +257,22 @@ class Journal:
         """Return the batch of every cycle that was proposed."""
         rows = self._rows("SELECT cycle, proposals FROM cycle ORDER BY cycle")
         with self._intact():
-            return {
-                cycle: tuple(from_json(json.dumps(p), Proposal) for p in json.loads(t))
-                for cycle, t in rows
-            }
+            return {whole_number(cycle): proposals_of(text) for cycle, text in rows}
 
     # --- fixed values --------------------------------------------------------------
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Small JSON values: versions, seeds, hashes."""
+        """Small JSON values: versions, seeds, hashes.
+
+        One that is asked for by ``[...]`` and not there is a JournalError.
+        """
         rows = self._rows("SELECT key, value FROM meta ORDER BY key")
         with self._intact():
-            return {key: json.loads(value) for key, value in rows}
+            meta = Meta({str(key): strict_json(value) for key, value in rows})
+            meta.path = self.path
+            check_meta(meta)
+            return meta
 
     def put_meta(self, key: str, value: Any) -> None:
         """Set a small JSON value."""
@@ -274,6 +302,14 @@ class Journal:
 
     # --- inner workings ------------------------------------------------------------
 
+    def _refuse_damage(self) -> None:
+        (found,) = self._rows("PRAGMA quick_check(1)")[0]
+        if found != "ok":
+            raise JournalError(damaged(self.path, found))
+        self.evaluations()
+        self.proposals()
+        _ = self.meta
+
     def _write_first(
         self, meta: Mapping[str, Any], documents: Mapping[str, object]
     ) -> None:
@@ -298,6 +334,10 @@ class Journal:
     def _transaction(self) -> Iterator[None]:
         if self._lock is None:
             raise JournalError(f"{self.path}: is open for reading only")
+        if self._awaits_log:
+            with translated(self.path):
+                begin_log(self._connection)
+            self._awaits_log = False
         self._run("BEGIN IMMEDIATE")
         try:
             yield
@@ -337,10 +377,11 @@ class Journal:
         )
 
     def _select(self, evaluation_id: str | None) -> list[Evaluation]:
+        # Two statements: with one for both, SQLite would look at every row.
+        wanted = "" if evaluation_id is None else "WHERE id = ?"
         rows = self._rows(
-            f"SELECT {EVALUATION_COLUMNS} FROM evaluation "
-            "WHERE ?1 IS NULL OR id = ?1 ORDER BY cycle, idx",
-            (evaluation_id,),
+            f"SELECT {EVALUATION_COLUMNS} FROM evaluation {wanted} ORDER BY cycle, idx",
+            () if evaluation_id is None else (evaluation_id,),
         )
         with self._intact():
             return [evaluation_of(row) for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -14,7 +13,8 @@ from typing import Any
 from autoloop.domain import Details, Evaluation, Score
 from autoloop.microscopy.writing import write_image_tif
 from autoloop.report.export import SUFFIXES, describe, write_structure
-from autoloop.report.figures import ColumnTable, View, overlay_figure
+from autoloop.report.export.images import write_columns
+from autoloop.report.figures import View, overlay_figure
 from autoloop.report.mu_figure import MuDiagram, mu_figure
 
 
@@ -123,19 +123,10 @@ def _write_finalist(folder: Path, finalist: Finalist) -> None:
     (folder / "score.json").write_text(text)
     if finalist.view is not None:
         write_image_tif(folder / "image.tif", finalist.view.simulated)
-        _write_columns(folder / "columns.csv", finalist.view.columns)
+        write_columns(folder / "columns.csv", finalist.view.columns)
         overlay_figure(
             folder / "overlay.png", finalist.view, title=_title(finalist.evaluation)
         )
-
-
-def _write_columns(path: Path, table: ColumnTable) -> None:
-    rows = zip(table.positions_px, table.elements, table.masses, strict=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("x_px", "y_px", "element", "mass"))
-        for (x, y), element, mass in rows:
-            writer.writerow((f"{x:.4f}", f"{y:.4f}", element, f"{mass:.4f}"))
 
 
 def _title(evaluation: Evaluation) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Score, flag_names
 from autoloop.errors import JournalError
-from autoloop.journal import Journal
+from autoloop.journal import Journal, Outline
+from autoloop.journal.provenance import commands_of
 from autoloop.protocols import Timing
 from autoloop.report.events import seconds
 from autoloop.screening import SCREENED
@@ -49,9 +49,10 @@ def read_status(folder: Path) -> dict[str, Any]:
         ssim, emd_angstrom_per_column, energy_j_per_m2, flags}, flags {name: evaluations
         that carry it}, screening {dropped, audited, missed}, per_policy and
         per_mutation {proposed, improved}, decision {id, policy, reason} (the last one),
-        ended (why), answer (see `best/answer.json`), cpu_s, wall_s, lammps_cpu_s. The
-        state is ``running``, ``finished``, ``interrupted``, or ``stopped``: nobody
-        writes any more, although the run did not end. Null is what is not known.
+        ended (why), answer (see `best/answer.json`), commands [{command, folder}] that
+        began it and went on with it, cpu_s, wall_s, lammps_cpu_s. The state is
+        ``running``, ``finished``, ``interrupted``, or ``stopped``: nobody writes any
+        more, although the run did not end. Null is what is not known.
 
     Raises
     ------
@@ -60,27 +61,29 @@ def read_status(folder: Path) -> dict[str, Any]:
     """
     path = journal_path(folder)
     with Journal.read(path) as journal:
-        evaluations = journal.evaluations()
+        known = journal.outlines()
+        scored = [(e.cost, k) for k, e in enumerate(known) if e.cost is not None]
+        best = journal.evaluation(known[min(scored)[1]].id) if scored else None
         timings = journal.timings()
         meta = journal.meta
-    archive = Archive(evaluations)
     policy = str(meta.get("policy", "unknown"))
     return {
         "name": meta.get("name", folder.name),
         "state": _state(meta, path),
-        "evaluations": len(archive),
-        "failed": len(archive.failed),
-        "duplicates": sum(e.duplicate_of is not None for e in archive),
+        "evaluations": len(known),
+        "failed": sum(e.failure is not None for e in known),
+        "duplicates": sum(e.duplicate_of is not None for e in known),
         "budget": meta.get("budget"),
-        "cycle": max((e.cycle for e in archive), default=0),
-        "best": _best(archive),
-        "flags": _flag_counts(archive),
-        "screening": _screening(archive),
-        "per_policy": _shares((e.proposal.policy or policy, e) for e in archive),
-        "per_mutation": _shares((e.proposal.mutation, e) for e in archive),
-        "decision": _decision(archive, policy),
+        "cycle": known[-1].cycle if known else 0,
+        "best": None if best is None else _best(best),
+        "flags": _flag_counts(known),
+        "screening": _screening(known),
+        "per_policy": _shares((e.policy or policy, e) for e in known),
+        "per_mutation": _shares((e.mutation, e) for e in known),
+        "decision": _decision(known[-1], policy) if known else None,
         "ended": meta.get("ended"),
         "answer": meta.get("answer"),
+        "commands": commands_of(meta),
         **_clock(meta, list(timings.values())),
     }
 
@@ -107,25 +110,22 @@ def _has_writer(path: Path) -> bool:
     return False
 
 
-def _best(archive: Archive) -> dict[str, Any] | None:
-    found = archive.best(1)
-    if not found:
-        return None
-    score = found[0].score or Score()
+def _best(evaluation: Evaluation) -> dict[str, Any]:
+    score = evaluation.score or Score()
     return {
-        "id": found[0].id,
-        "cost": found[0].cost,
+        "id": evaluation.id,
+        "cost": evaluation.cost,
         "ssim": score.ssim,
         "emd_angstrom_per_column": score.emd_angstrom_per_column,
         "energy_j_per_m2": score.energy_j_per_m2,
-        "flags": list(found[0].flags),
+        "flags": list(evaluation.flags),
     }
 
 
-def _screening(archive: Archive) -> dict[str, int]:
+def _screening(known: Sequence[Outline]) -> dict[str, int]:
     """Count what a brief look gave up, what it would have, and where it was wrong."""
     lowest, dropped, audited, missed = math.inf, 0, 0, 0
-    for evaluation in archive:
+    for evaluation in known:
         dropped += (evaluation.failure or "").startswith(f"{SCREENED}:")
         is_audited = "audited" in flag_names(evaluation.flags)
         audited += is_audited
@@ -135,26 +135,18 @@ def _screening(archive: Archive) -> dict[str, int]:
     return {"dropped": dropped, "audited": audited, "missed": missed}
 
 
-def _decision(archive: Archive, policy: str) -> dict[str, str] | None:
+def _decision(last: Outline, policy: str) -> dict[str, str]:
     """Return the last decision of which the result is known."""
-    known = list(archive)
-    if not known:
-        return None
-    proposal = known[-1].proposal
-    return {
-        "id": known[-1].id,
-        "policy": proposal.policy or policy,
-        "reason": proposal.reason,
-    }
+    return {"id": last.id, "policy": last.policy or policy, "reason": last.reason}
 
 
-def _flag_counts(evaluations: Iterable[Evaluation]) -> dict[str, int]:
+def _flag_counts(evaluations: Iterable[Outline]) -> dict[str, int]:
     """Count the evaluations that carry each flag, by its name."""
     names = Counter(name for e in evaluations for name in flag_names(e.flags))
     return dict(sorted(names.items()))
 
 
-def _shares(kinds: Iterable[tuple[str, Evaluation]]) -> dict[str, dict[str, int]]:
+def _shares(kinds: Iterable[tuple[str, Outline]]) -> dict[str, dict[str, int]]:
     """Count what each kind proposed, and how often that lowered the best cost."""
     shares: dict[str, dict[str, int]] = {}
     lowest = math.inf
@@ -226,6 +218,8 @@ ENDINGS: Final = {
     "noise_floor": "the boundary is explained as well as the bulk of the grains, and "
     "nothing improves any more",
     "all_failed": "every candidate failed",
+    "by_hand": "driven by ask and tell",
+    "callback": "a callback ended it",
     "interrupted": "interrupted",
 }
 """Why a run ended, in words."""

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, Final
 
 from autoloop.domain import Evaluation, Score
+from autoloop.journal.provenance import commands_of
 from autoloop.report.events import seconds
 from autoloop.report.page.contents import Contents
 from autoloop.report.page.markup import bar, download, number, table, text
@@ -180,6 +181,7 @@ def provenance(contents: Contents) -> str:
         ("run", text(contents.name)),
         ("policy", text(contents.policy)),
         ("seed", text(meta.get("seed", "not recorded"))),
+        *_commands(meta),
         ("to repeat it", "<code>autoloop run campaign.yaml --out AGAIN</code>"),
         ("time", _times(status)),
         *((f"read from {role}", text(path)) for role, path in _items(meta, "files")),
@@ -214,6 +216,17 @@ def provenance(contents: Contents) -> str:
             else ""
         )
     )
+
+
+def _commands(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the commands that began the run and went on with it."""
+    return [
+        (
+            "went on with" if place else "command",
+            f"<code>{text(entry['command'])}</code><br>in {text(entry['folder'])}",
+        )
+        for place, entry in enumerate(commands_of(meta))
+    ]
 
 
 def _items(meta: Mapping[str, Any], key: str) -> list[tuple[str, str]]:

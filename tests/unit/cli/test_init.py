@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoloop.cli import main
+from autoloop.cli.init import schema_line
 from autoloop.config import check_campaign, load_campaign
 from autoloop.errors import DataError
 from autoloop.preparation import inspection
@@ -24,6 +25,7 @@ def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = folder / "images" / "Cu 310 (#1).tif"
     shutil.copyfile(COPPER, image)
     path = folder / "my boundary.yaml"
+    assert main(["schema", "-o", str(folder / "autoloop.schema.json")]) == 0
     command = ["init", str(image), "--crystal=Cu", "--pixel-size=0.1734"]
     assert main([*command, "-o", str(path)]) == 0
     return path
@@ -51,6 +53,12 @@ def test_it_says_what_was_read_and_what_is_assumed(run_file: Path) -> None:
     assert "no image file has them. (check)" in text
     assert text.count("# Confidence 0.9") == 2
     assert max(map(len, text.splitlines())) <= 88
+
+
+def test_it_names_the_schema_beside_it(run_file: Path, tmp_path: Path) -> None:
+    first, *_ = run_file.read_text().splitlines()
+    assert first == "# yaml-language-server: $schema=autoloop.schema.json"
+    assert schema_line(tmp_path) == ""
 
 
 def test_it_does_not_replace_a_file(

@@ -1,19 +1,14 @@
-"""Structure files, and one finalist of a run as such a file, from the journal alone."""
+"""Structures as files that other programs read."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from autoloop.archive import Archive
-from autoloop.domain import Bicrystal, Details, Evaluation, Score
-from autoloop.errors import ConfigError
-from autoloop.journal import Journal
-from autoloop.report.status import journal_path
+from autoloop.domain import Bicrystal, Evaluation, Score
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -85,7 +80,9 @@ def write_structure(
         Atoms in the boundary frame.
     format : {"cif", "poscar", "extxyz", "lammps-data"}
         The species of `poscar` are grouped, which changes the order of the atoms;
-        `lammps-data` has atom style atomic and metal units.
+        `lammps-data` has atom style atomic and metal units. In `cif` and `lammps-data`
+        the first cell vector lies along x: an oblique cell whose first vector leans
+        towards the beam is turned about y, by them and not by the others.
     info : mapping, optional
         For the comment line of `extxyz`; the others have no place for it.
     """
@@ -111,71 +108,3 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "emd_angstrom_per_column": score.emd_angstrom_per_column,
     }
     return {key: value for key, value in known.items() if value is not None}
-
-
-def export_structure(
-    folder: Path, *, rank: int, format: str, output: Path | None = None
-) -> Path:
-    """Write one of the best structures of a run to a file of its own.
-
-    Parameters
-    ----------
-    folder : Path
-        Run folder.
-    rank : int
-        1 for the lowest cost; equal structures count once.
-    format : {"cif", "poscar", "extxyz", "lammps-data"}
-        See `write_structure`.
-    output : Path, optional
-        File to write; by default ``NAME_rankK`` with the suffix of the format, in the
-        current folder.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    ConfigError
-        If the format or the rank does not exist, or the file does already.
-    JournalError
-        If the folder holds no run.
-    """
-    if format not in SUFFIXES:
-        raise ConfigError(
-            f"--format {format}: unknown format; known are {', '.join(SUFFIXES)}"
-        )
-    evaluation, details, name = _ranked(folder, rank)
-    path = output or Path(f"{name}_rank{rank}{SUFFIXES[format]}")
-    _refuse_unusable(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write_structure(partial, details.bicrystal, format, describe(evaluation))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def _ranked(folder: Path, rank: int) -> tuple[Evaluation, Details, str]:
-    with Journal.read(journal_path(folder)) as journal:
-        archive = Archive(journal.evaluations(), load_details=journal.details)
-        best = archive.best(len(archive.scored))
-        if not 1 <= rank <= len(best):
-            raise ConfigError(
-                f"--rank {rank}: {folder} has {len(best)} distinct scored structures; "
-                + (f"give 1 to {len(best)}" if best else "there is none to export")
-            )
-        evaluation = best[rank - 1]
-        return evaluation, archive.details(evaluation.id), str(journal.meta["name"])
-
-
-def _refuse_unusable(path: Path) -> None:
-    if path.exists():
-        raise ConfigError(
-            f"{path}: exists already and is not overwritten; "
-            "remove it or name another file with -o"
-        )
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it")
