@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from operator import attrgetter
 from typing import Final
 
 from autoloop.domain import Details, Evaluation, Proposal, Score
@@ -14,6 +16,8 @@ _SAME: Final = {
     "emd_angstrom_per_column": 0.03,
 }
 """Differences below which two evaluations show one structure, in the score's units."""
+_APART: Final = tuple(_SAME.values())
+_same: Final = attrgetter(*_SAME)  # `alike` is asked 100,000 times for a long archive
 
 
 def alike(a: Evaluation, b: Evaluation) -> bool:
@@ -25,14 +29,22 @@ def alike(a: Evaluation, b: Evaluation) -> bool:
     if a.score is None or b.score is None:
         return False
     n_compared = 0
-    for name, tolerance in _SAME.items():
-        x, y = getattr(a.score, name), getattr(b.score, name)
-        if (x is None) != (y is None):
+    for x, y, tolerance in zip(_same(a.score), _same(b.score), _APART, strict=True):
+        if x is None or y is None:
+            if x is not y:
+                return False
+            continue
+        if abs(x - y) > tolerance:
             return False
-        if x is not None and abs(x - y) > tolerance:
-            return False
-        n_compared += x is not None
+        n_compared += 1
     return n_compared > 0
+
+
+def rank(evaluation: Evaluation) -> tuple[float, int, int]:
+    """Return what scored evaluations are ordered by, the best first."""
+    if evaluation.cost is None:
+        raise ValueError(f"evaluation {evaluation.id} has no cost")
+    return evaluation.cost, evaluation.cycle, evaluation.index
 
 
 def image_cost(score: Score) -> float | None:
@@ -87,6 +99,9 @@ class Archive:
         self._by_id = {e.id: e for e in ordered}
         self._pending = tuple(pending)
         self._load_details = load_details
+        # An archive never changes, and policies ask it again and again.
+        self._scored: tuple[Evaluation, ...] | None = None
+        self._ranked: list[Evaluation] | None = None
 
     def __iter__(self) -> Iterator[Evaluation]:
         return iter(self._by_id.values())
@@ -108,7 +123,9 @@ class Archive:
     @property
     def scored(self) -> tuple[Evaluation, ...]:
         """Evaluations that have a cost."""
-        return tuple(e for e in self if e.cost is not None)
+        if self._scored is None:
+            self._scored = tuple(e for e in self if e.cost is not None)
+        return self._scored
 
     @property
     def failed(self) -> tuple[Evaluation, ...]:
@@ -117,19 +134,19 @@ class Archive:
 
     def with_pending(self, proposals: Iterable[Proposal]) -> Archive:
         """Return the same archive with more proposals pending."""
-        return Archive(
-            self._by_id.values(),
-            pending=(*self._pending, *proposals),
-            load_details=self._load_details,
-        )
+        same = copy(self)
+        same._pending = (*self._pending, *proposals)
+        return same
 
     def best(self, n: int = 1) -> list[Evaluation]:
         """Return the `n` distinct structures of lowest cost, best first.
 
         Of several evaluations that are `alike` the one of lowest cost stands for all.
         """
+        if self._ranked is None:
+            self._ranked = sorted(self.scored, key=rank)
         chosen: list[Evaluation] = []
-        for evaluation in sorted(self.scored, key=lambda e: (e.cost, e.cycle, e.index)):
+        for evaluation in self._ranked:
             if len(chosen) == n:
                 break
             if not any(alike(evaluation, other) for other in chosen):
@@ -153,7 +170,7 @@ class Archive:
             if image < lowest and not any(alike(evaluation, other) for other in kept):
                 kept.append(evaluation)
             lowest = min(lowest, image)
-        kept.sort(key=lambda e: (e.cost, e.cycle, e.index))
+        kept.sort(key=rank)
         return kept[:n]
 
     def details(self, evaluation_id: str) -> Details:
@@ -165,3 +182,29 @@ class Archive:
             If there are none: a failure, a duplicate, or an unknown id.
         """
         return self._load_details(evaluation_id)
+
+
+class Counts:
+    """What evaluations amount to, one more at a time.
+
+    Attributes
+    ----------
+    n_done, n_failed, n_duplicates : int
+        The first counts all.
+    best : Evaluation, optional
+        Of lowest cost.
+    """
+
+    def __init__(self) -> None:
+        self.n_done = self.n_failed = self.n_duplicates = 0
+        self.best: Evaluation | None = None
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Count one that was not counted before."""
+        self.n_done += 1
+        self.n_failed += evaluation.failure is not None
+        self.n_duplicates += evaluation.duplicate_of is not None
+        if evaluation.cost is not None and (
+            self.best is None or rank(evaluation) < rank(self.best)
+        ):
+            self.best = evaluation

@@ -31,7 +31,7 @@ from autoloop.execution.choice import open_executor
 from autoloop.journal import Journal, refuse_remote
 from autoloop.journal.provenance import command_entry, commands_of
 from autoloop.log import run_log
-from autoloop.plugins import load_policy, policy_file
+from autoloop.plugins import load_policy, own_files
 from autoloop.preparation import Prepared, prepare
 from autoloop.protocols import Event, Listener
 from autoloop.report.answer import answer
@@ -478,16 +478,23 @@ def _files(campaign: Campaign, base: Path) -> dict[str, str]:
         own = base / Path(campaign.energy.potential).expanduser()
         if own.is_file():
             files["potential"] = str(own)
-    if campaign.policy.name.endswith(".py"):
-        files["policy"] = str(policy_file(campaign.policy.name, base))
-    return files
+    return {**files, **_policy_files(campaign, base)}
+
+
+def _policy_files(campaign: Campaign, base: Path) -> dict[str, str]:
+    """Return the user's files that the policy and its members are, by role."""
+    policy = campaign.policy
+    files = own_files(policy.name, policy.options, base)
+    return {
+        "policy" if name == policy.name else f"policy, member {n}": str(path)
+        for n, (name, path) in enumerate(files.items(), 1)
+    }
 
 
 def _file_hashes(loaded: LoadedCampaign, text: str) -> dict[str, str]:
     hashes = {"campaign.yaml": hashlib.sha256(text.encode()).hexdigest()}
-    if loaded.campaign.policy.name.endswith(".py"):
-        file = policy_file(loaded.campaign.policy.name, loaded.base)
-        hashes["policy"] = _sha256(file)
+    for role, file in _policy_files(loaded.campaign, loaded.base).items():
+        hashes[role] = _sha256(Path(file))
     return hashes
 
 

@@ -7,19 +7,21 @@ is not done again: a run that was cut anywhere goes on as if it never had been.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
+import queue
 import time
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Final
 
-from autoloop.archive import Archive
+from autoloop.archive import Archive, Counts
 from autoloop.domain import (
     Candidate,
-    EarlyLook,
     Evaluation,
     Proposal,
     candidate_id,
@@ -29,7 +31,7 @@ from autoloop.errors import ConfigError, JournalError
 from autoloop.journal import Journal
 from autoloop.protocols import Event, Executor, Listener, Outcome, Policy
 from autoloop.records import pack
-from autoloop.screening import ScreeningRule
+from autoloop.screening import ScreeningRule, early_look
 from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 
@@ -37,8 +39,14 @@ HOPELESS: Final = 50
 """When so many evaluations, from the first on, all fail, the run ends."""
 
 
-class _End(Exception):  # noqa: N818 - an end, not an error
-    """The run ends before its budget is used up."""
+class EndRun(Exception):  # noqa: N818 - an end, not an error
+    """The run ends before its budget is used up; a listener may raise it.
+
+    Parameters
+    ----------
+    reason : str
+        What `Controller.run` returns.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -75,7 +83,7 @@ class Controller:
     screening : ScreeningRule, optional
         Which candidates to give up after a brief look.
     listeners : sequence of callable
-        Each is told every `Event`.
+        Each is told every `Event`, after what it tells is in the journal.
     """
 
     def __init__(
@@ -115,13 +123,19 @@ class Controller:
         self._listeners = listeners
         self._details = functools.lru_cache(maxsize=64)(journal.details)
         self._proposals = journal.proposals()
-        self._evaluations = {e.id: e for e in journal.evaluations()}
+        self._evaluations: dict[str, Evaluation] = {}
+        self._counts = Counts()
+        for evaluation in journal.evaluations():
+            self._know(evaluation)
         if any(len(p) != batch for p in self._proposals.values()):
             raise JournalError(
                 f"{journal.path}: was written with another batch size than {batch}; "
                 "resume with the run file it was started with"
             )
+        self._visible: list[Evaluation] = []
+        self._n_visible = 0
         self._running: dict[Future[Outcome], Candidate] = {}
+        self._done: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
         self._first_with_key: dict[str, str] = {}
         self._deadline = math.inf
 
@@ -132,7 +146,8 @@ class Controller:
         -------
         str
             ``budget``, ``wall_time``, ``all_failed``, ``interrupted`` (by Ctrl-C; the
-            journal is intact and the run can be resumed), or that of the stopping rule.
+            journal is intact and the run can be resumed), that of the stopping rule,
+            or that of a listener that raised `EndRun`.
         """
         if self._wall_time_s is not None:
             self._deadline = time.monotonic() + self._wall_time_s
@@ -145,8 +160,8 @@ class Controller:
                 proposals = self._propose(cycle)
                 self._start(cycle, proposals)
             self._wait_through(n_cycles - 1)
-            reason = "budget" if self._any_scored() else "all_failed"
-        except _End as end:
+            reason = "all_failed" if self._counts.best is None else "budget"
+        except EndRun as end:
             reason = end.reason
         except KeyboardInterrupt:
             reason = "interrupted"
@@ -175,46 +190,58 @@ class Controller:
     def _archive(self, cycle: int) -> Archive:
         """Return what the policy may see in a cycle, whatever else is known."""
         n_visible = max(0, cycle - self._lag)
+        places = itertools.product(
+            range(self._n_visible, n_visible), range(self._batch)
+        )
+        ids = (candidate_id(*place) for place in places)
+        self._visible += [e for e in map(self._evaluations.get, ids) if e is not None]
+        self._n_visible = max(n_visible, self._n_visible)
         return Archive(
-            (e for e in self._evaluations.values() if e.cycle < n_visible),
+            self._visible,
             pending=[p for k in range(n_visible, cycle) for p in self._proposals[k]],
             load_details=self._details,
         )
 
     def _start(self, cycle: int, proposals: tuple[Proposal, ...]) -> None:
         """Submit what is neither recorded nor a repeat nor beyond the budget."""
-        archive = self._archive(cycle)
+        rest = list(self._to_evaluate(cycle, proposals))
+        bound = None
+        if rest and self._screening is not None:
+            bound = self._screening.bound(self._archive(cycle))
+        for index, proposal in rest:
+            candidate = Candidate(
+                id=candidate_id(cycle, index),
+                cycle=cycle,
+                index=index,
+                proposal=proposal,
+                parents=tuple(self._details(p).bicrystal for p in proposal.parents),
+                look=early_look(bound, cycle * self._batch + index),
+            )
+            future = self._executor.submit(candidate)
+            self._running[future] = candidate
+            future.add_done_callback(self._done.put)
+
+    def _to_evaluate(
+        self, cycle: int, proposals: tuple[Proposal, ...]
+    ) -> Iterator[tuple[int, Proposal]]:
+        """Yield index and proposal of what has to run; record repeats."""
         for index, proposal in enumerate(proposals):
             if cycle * self._batch + index >= self._n_evaluations:
-                break
+                return
             id_ = candidate_id(cycle, index)
             first = self._first_with_key.setdefault(proposal.key(), id_)
             if id_ in self._evaluations:
                 continue
-            if first != id_:
-                self._record(_duplicate(cycle, index, proposal, first))
-                continue
-            parents = tuple(self._details(p).bicrystal for p in proposal.parents)
-            candidate = Candidate(
-                id=id_,
-                cycle=cycle,
-                index=index,
-                proposal=proposal,
-                parents=parents,
-                look=self._look(archive, cycle * self._batch + index),
-            )
-            self._running[self._executor.submit(candidate)] = candidate
-
-    def _look(self, archive: Archive, position: int) -> EarlyLook | None:
-        rule = self._screening
-        return None if rule is None else rule.look(archive, position)
+            if first == id_:
+                yield index, proposal
+            else:
+                self._record(duplicate(cycle, index, proposal, first))
 
     def _wait_through(self, cycle: int) -> None:
         """Record results until all of this cycle and those before it are known."""
         timeout: float | None = 0.0  # first, what is done already
         while True:
-            done, _ = wait(self._running, timeout, return_when=FIRST_COMPLETED)
-            for future in sorted(done, key=lambda f: self._running[f].id):
+            for future in self._ended(timeout):
                 outcome = future.result()
                 del self._running[future]
                 self._record(outcome)
@@ -224,10 +251,20 @@ class Controller:
             left = self._deadline - time.monotonic()
             timeout = None if math.isinf(left) else max(0.0, left)
 
+    def _ended(self, timeout: float | None) -> Iterator[Future[Outcome]]:
+        """Yield what has ended, at least one; nothing if none does in time [s].
+
+        A queue, because to wait for all that is under way costs in proportion to it.
+        """
+        with contextlib.suppress(queue.Empty):
+            while self._running:
+                yield self._done.get(timeout=timeout)
+                timeout = 0.0
+
     def _record(self, outcome: Outcome) -> None:
         self._journal.record(outcome)
         evaluation, timing = outcome.evaluation, outcome.timing
-        self._evaluations[evaluation.id] = evaluation
+        self._know(evaluation)
         data = {
             **_as_json(evaluation),
             "wall_s": None if timing is None else timing.wall_s,
@@ -235,38 +272,37 @@ class Controller:
         }
         self._tell("evaluation", evaluation.cycle, data)
 
+    def _know(self, evaluation: Evaluation) -> None:
+        batch = self._proposals.get(evaluation.cycle, ())
+        if evaluation.index < len(batch):  # one copy in memory is enough
+            proposal = batch[evaluation.index]
+            if proposal == evaluation.proposal:
+                evaluation = dataclasses.replace(evaluation, proposal=proposal)
+        self._evaluations[evaluation.id] = evaluation
+        self._counts.add(evaluation)
+
     def _check_end(self) -> None:
         if time.monotonic() >= self._deadline:
-            raise _End("wall_time")
+            raise EndRun("wall_time")
         first = [
             self._evaluations.get(candidate_id(*divmod(position, self._batch)))
             for position in range(min(HOPELESS, self._n_evaluations))
         ]
         if all(e is not None and e.cost is None for e in first):
-            raise _End("all_failed")
+            raise EndRun("all_failed")
 
     def _check_stopping(self, cycle: int) -> None:
         """End before a cycle if the rule says so, with all that was begun."""
-        if self._stopping is None:
-            return
+        if self._stopping is None or cycle in self._proposals:
+            return  # one that was proposed was begun
         reason = self._stopping.reason(self._archive(cycle), self._batch)
         if reason is not None:
             self._wait_through(cycle - 1)
-            raise _End(reason)
+            raise EndRun(reason)
 
     def _checked(self, answer: object, archive: Archive) -> tuple[Proposal, ...]:
         """Return the proposals as the journal will give them back, or refuse them."""
-        name = type(self._policy).__name__
-        if not isinstance(answer, list | tuple) or len(answer) != self._batch:
-            got = len(answer) if isinstance(answer, list | tuple) else repr(answer)
-            raise ConfigError(
-                f"policy {name}: was asked for {self._batch} proposals and gave {got}; "
-                "propose() has to return a list of exactly n"
-            )
-        return tuple(_checked(name, p, self._space, archive) for p in answer)
-
-    def _any_scored(self) -> bool:
-        return any(e.cost is not None for e in self._evaluations.values())
+        return checked_batch(self._policy, answer, self._batch, self._space, archive)
 
     def _plan(self) -> dict[str, object]:
         return {
@@ -280,18 +316,48 @@ class Controller:
         }
 
     def _tally(self) -> dict[str, object]:
-        known = self._evaluations.values()
-        best = Archive(known).best()
+        counts, best = self._counts, self._counts.best
         return {
-            "n_done": len(known),
-            "n_failed": sum(e.failure is not None for e in known),
-            "n_duplicates": sum(e.duplicate_of is not None for e in known),
-            "best": {"id": best[0].id, "cost": best[0].cost} if best else None,
+            "n_done": counts.n_done,
+            "n_failed": counts.n_failed,
+            "n_duplicates": counts.n_duplicates,
+            "best": {"id": best.id, "cost": best.cost} if best else None,
         }
 
     def _tell(self, name: str, cycle: int, data: dict[str, object]) -> None:
         for listener in self._listeners:
             listener(Event(name=name, cycle=cycle, data=data))
+
+
+def checked_batch(
+    policy: Policy, answer: object, n: int, space: SearchSpace, archive: Archive
+) -> tuple[Proposal, ...]:
+    """Return what a policy proposed as the journal will give it back, or refuse it.
+
+    Parameters
+    ----------
+    policy : Policy
+        Which proposed.
+    answer : object
+        What it returned.
+    n : int
+        How many proposals it was asked for.
+    space, archive : SearchSpace, Archive
+        What it was given.
+
+    Raises
+    ------
+    ConfigError
+        If these are not `n` proposals inside the space.
+    """
+    name = type(policy).__name__
+    if not isinstance(answer, list | tuple) or len(answer) != n:
+        got = len(answer) if isinstance(answer, list | tuple) else repr(answer)
+        raise ConfigError(
+            f"policy {name}: was asked for {n} proposals and gave {got}; "
+            "propose() has to return a list of exactly n"
+        )
+    return tuple(_checked(name, p, space, archive) for p in answer)
 
 
 def _checked(
@@ -321,7 +387,8 @@ def _checked(
     return dataclasses.replace(proposal, parameters=parameters)
 
 
-def _duplicate(cycle: int, index: int, proposal: Proposal, first: str) -> Outcome:
+def duplicate(cycle: int, index: int, proposal: Proposal, first: str) -> Outcome:
+    """Return the outcome of a repeat: it is not evaluated."""
     evaluation = Evaluation(
         id=candidate_id(cycle, index),
         cycle=cycle,

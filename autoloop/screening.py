@@ -46,15 +46,18 @@ class ScreeningRule:
 
     energy_share: float
 
-    def look(self, archive: Archive, position: int) -> EarlyLook | None:
-        """Return what a candidate is held against; None while too little is known.
+    def bound(self, archive: Archive) -> float | None:
+        """Return the early energy above which a candidate is hopeless [J/m²].
 
         Parameters
         ----------
         archive : Archive
             What is visible.
-        position : int
-            Of the candidate in the run.
+
+        Returns
+        -------
+        float, optional
+            None while too little is known.
         """
         known = [e for e in archive.scored if _early(e) is not None]
         if len(known) < FEWEST:
@@ -67,10 +70,23 @@ class ScreeningRule:
         # what starts from a wreck drops far and ends high: it says nothing of the rest
         lower = final <= np.median(final)
         drop = _SURE * max(float(np.max((early - final)[lower])), 0.0)
-        return EarlyLook(
-            highest_j_per_m2=float(highest + drop),
-            audited=position % AUDITED == AUDITED - 1,
-        )
+        return float(highest + drop)
+
+
+def early_look(bound: float | None, position: int) -> EarlyLook | None:
+    """Return what a candidate is held against; None without a bound.
+
+    Parameters
+    ----------
+    bound : float, optional
+        See `ScreeningRule.bound` [J/m²].
+    position : int
+        Of the candidate in the run.
+    """
+    if bound is None:
+        return None
+    audited = position % AUDITED == AUDITED - 1
+    return EarlyLook(highest_j_per_m2=bound, audited=audited)
 
 
 def _early(evaluation: Evaluation) -> float | None:

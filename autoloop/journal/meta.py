@@ -7,7 +7,6 @@ may hold any JSON.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -38,11 +37,6 @@ def _text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _name(value: object) -> bool:
-    # It names files: `export` writes NAME_rank1.cif where it is called.
-    return isinstance(value, str) and re.fullmatch(r"[\w][\w.-]*", value) is not None
-
-
 def _texts(value: object) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
@@ -51,12 +45,34 @@ def _texts_by_name(value: object) -> bool:
     return isinstance(value, dict) and all(map(_text, value.values()))
 
 
-def _optional_mapping(value: object) -> bool:
-    return value is None or isinstance(value, dict)
+def _entries(value: object) -> bool:
+    return isinstance(value, list) and all(map(_texts_by_name, value))
+
+
+def _numbers_by_name(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_number_or_none, value.values()))
+
+
+def _number_or_none(value: object) -> bool:
+    number = isinstance(value, float | int) and not isinstance(value, bool)
+    return value is None or number
+
+
+def _answer(value: object) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    members = value.get("members", [])
+    return (
+        _texts(value.get("statements", []))
+        and (isinstance(members, list) and all(map(_count, members)))
+        and _numbers_by_name(value.get("weights", {}))
+        and _texts_by_name(value.get("evaluations", {}))
+        and (value.get("noise_floor") is None or isinstance(value["noise_floor"], dict))
+    )
 
 
 _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
-    "name": _name,
+    "name": _text,
     "policy": _text,
     "budget": _count,
     "seed": _count,
@@ -68,7 +84,9 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "files": _texts_by_name,
     "versions": _texts_by_name,
     "notes": _texts,
-    "answer": _optional_mapping,
+    "answer": _answer,
+    "commands": _entries,
+    "driver": _text,
 }
 
 

@@ -66,7 +66,11 @@ class ToyContext:
     seed : int
         Seed of the run.
     work_s : float
-        Time that one evaluation takes [s], up to half more by its random stream.
+        Time that one evaluation takes at least [s].
+    spread : float
+        What it takes at most, in units of the least; drawn from its random stream.
+    n_atoms : int
+        Atoms of each candidate.
     faults : mapping
         From a candidate id, or ``*`` for all, to one of `FAULTS`.
     fails_to_load : bool
@@ -75,6 +79,8 @@ class ToyContext:
 
     seed: int = 0
     work_s: float = 0.0
+    spread: float = 1.5
+    n_atoms: int = 3
     faults: Mapping[str, str] = field(default_factory=dict)
     fails_to_load: bool = False
 
@@ -96,8 +102,8 @@ def evaluate(context: ToyContext, candidate: Candidate) -> Outcome:
     began = time.monotonic()
     _commit(context.faults.get(candidate.id, context.faults.get("*", "")))
     rng = stream(context.seed, candidate.cycle, candidate.index)
-    time.sleep(context.work_s * rng.uniform(1.0, 1.5))
-    bicrystal = _bicrystal(candidate)
+    time.sleep(context.work_s * rng.uniform(1.0, context.spread))
+    bicrystal = _bicrystal(candidate, context.n_atoms)
     distance = float(np.sqrt(np.mean((bicrystal.positions - 0.5) ** 2)))
     cost = distance + 1e-3 * rng.normal()
     evaluation = Evaluation(
@@ -110,7 +116,9 @@ def evaluate(context: ToyContext, candidate: Candidate) -> Outcome:
         fingerprint=f"{cost:.12f}",
         work=len(bicrystal.numbers),
     )
-    details = Details(bicrystal=bicrystal, excess_energies=rng.normal(size=3))
+    details = Details(
+        bicrystal=bicrystal, excess_energies=rng.normal(size=context.n_atoms)
+    )
     # A toy without work takes the same time, none, wherever it runs.
     wall_s = time.monotonic() - began if context.work_s else 0.0
     timing = Timing(wall_s=wall_s, cpu_s=0.0, relax_cpu_s=0.0)
@@ -200,18 +208,18 @@ _DEEDS: dict[str, Callable[[], None]] = {
 }
 
 
-def _bicrystal(candidate: Candidate) -> Bicrystal:
+def _bicrystal(candidate: Candidate, n_atoms: int) -> Bicrystal:
     vector = np.hstack(list(candidate.proposal.parameters.values())).astype(float)
-    positions = np.resize(vector, (3, 3))
+    positions = np.resize(vector, (n_atoms, 3))
     if candidate.parents:
         positions += np.mean([p.positions for p in candidate.parents], axis=0)
     return Bicrystal(
-        numbers=np.array([29, 29, 29]),
+        numbers=np.full(n_atoms, 29),
         positions=positions,
         cell=np.diag([4.0, 20.0, 3.0]),
         boundary_height=10.0,
-        grains=np.array([1, 1, 2]),
-        regions=np.zeros(3, dtype=np.int64),
+        grains=1 + np.arange(n_atoms) // 2 % 2,
+        regions=np.zeros(n_atoms, dtype=np.int64),
     )
 
 

@@ -1,12 +1,14 @@
-"""Whether a run survives kills, crashes, hangs and lost workers.
+"""Whether a run survives kills, crashes, hangs and lost workers, and length and width.
 
-    python experiments/benchmarks/reliability.py [--quick] [--out DIR] [--only PART]
+    python experiments/benchmarks/reliability.py [--quick] [--out DIR] [--part PART]
 
 Kills the controller at every step of its journal and at random moments, lets candidates
-crash, hang, exit and eat memory, takes dask workers away and adds some. Candidates are
-toys, but for two runs with LAMMPS. Parts that have ended in DIR are not repeated. The
-last line is one JSON object: `kills`; acknowledged evaluations `lost`; `corrupt`
-journals; `orphans`, processes left 5 s after a kill; and the figures of every part.
+crash, hang, exit and eat memory, takes dask workers away and adds some. Then it records
+10,000 evaluations while `autoloop status --follow` looks on, resumes that run, and
+keeps 64 slots busy with candidates that sleep. Candidates are toys, but for two runs
+with LAMMPS. Parts that have ended in DIR are not repeated. The last line is one JSON
+object: `kills`; acknowledged evaluations `lost`; `corrupt` journals; `orphans`,
+processes left 5 s after a kill; `reader_errors`; and the figures of every part.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import toy_runs as toys
+from long_runs import many_slots, watched_run
 
 from autoloop.config.models import ExecutionSection
 from autoloop.domain import Candidate, Proposal, candidate_id
@@ -272,6 +275,8 @@ def parts(quick: bool) -> dict[str, Callable[[], Figures]]:
             "moments local": partial(kills_at_moments, "local", 3, 0),
             "faulty local": partial(faulty_candidates, "local", 60, 0.1),
             "dask workers": workers_come_and_go,
+            "monitor": partial(watched_run, 320, 64),
+            "slots": partial(many_slots, 16, 32, 4, (0.3, 1.5)),
         }
     return {
         "steps": partial(kills_at_steps, 1),
@@ -287,6 +292,9 @@ def parts(quick: bool) -> dict[str, Callable[[], Figures]]:
         "faulty local": partial(faulty_candidates, "local", 1000, 0.25),
         "faulty dask": partial(faulty_candidates, "dask", 1000, 0.25),
         "dask workers": workers_come_and_go,
+        "monitor": partial(watched_run, 10_000, 128),
+        "slots": partial(many_slots, 64, 128, 40),
+        "slots brief": partial(many_slots, 2, 128, 16, (0.01, 0.02)),
     }
 
 
@@ -296,7 +304,7 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     results = {}
     for name, measure in parts(options.quick).items():
-        if options.only and not name.startswith(options.only):
+        if not name.startswith(options.part):
             continue
         file = options.out / f"{name.replace(' ', '_')}.json"
         if not options.quick and file.exists():
@@ -314,15 +322,17 @@ def main() -> int:
 
 
 def _summary(results: dict[str, Figures]) -> dict[str, int]:
-    keys = ("kills", "lost", "corrupt", "orphans", "different", "runs")
-    keys += ("wrong_reason", "innocent_lost")
+    keys = [*("kills", "lost", "corrupt", "orphans", "different", "runs")]
+    keys += ["wrong_reason", "innocent_lost", "reader_errors"]
     return {key: sum(int(r.get(key, 0)) for r in results.values()) for key in keys}
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="within a minute")
-    parser.add_argument("--only", metavar="PART", help="parts whose name begins so")
+    parser.add_argument(
+        *("--part", "--only"), metavar="PART", default="", help="whose name begins so"
+    )
     parser.add_argument(
         "--out",
         metavar="DIR",

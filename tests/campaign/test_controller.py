@@ -20,6 +20,7 @@ from autoloop.execution.local import LocalExecutor
 from autoloop.journal import Journal
 from autoloop.protocols import Event, Executor, Outcome, Policy
 from autoloop.records import pack
+from autoloop.screening import ScreeningRule, early_look
 from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
 from autoloop.testing import engines
@@ -324,6 +325,43 @@ def test_a_candidate_brings_the_relaxed_bicrystals_of_its_parents(
             (parent,) = child.parents
             relaxed = journal.details(child.proposal.parents[0]).bicrystal
             np.testing.assert_array_equal(parent.positions, relaxed.positions)
+
+
+def test_screening_looks_at_the_archive_once_a_cycle(run) -> None:
+    seen: list[int] = []
+
+    class Rule(ScreeningRule):
+        def bound(self, archive: Archive) -> float | None:
+            seen.append(len(archive))
+            return 0.5 if len(archive) else None
+
+    rule, executor = Rule(energy_share=1.0), InProcess()
+    _, evaluations = run(screening=rule, executor=executor)
+    assert seen == [0, 0, 4, 8, 12, 16]  # six cycles of four, one behind
+    looks = {c.id: c.look for c in executor.candidates}
+    for e in evaluations:
+        if e.id not in looks:
+            continue  # a repeat
+        position = 4 * e.cycle + e.index
+        bound = 0.5 if e.cycle >= 2 else None
+        assert looks[e.id] == early_look(bound, position)
+    seen.clear()
+    run(screening=rule)
+    assert seen == []  # what is recorded is not looked at again
+
+
+def test_a_cycle_that_was_begun_is_not_stopped(run) -> None:
+    """A run that was extended beyond its rule keeps what it did there."""
+    rule = StoppingRule(patience=4)
+    reason, first = run(stopping=rule, n_evaluations=400)
+    assert reason == "no_improvement"
+    n = len(first) + 18
+    assert run(stopping=None, n_evaluations=n)[0] == "budget"
+    reason, evaluations = run(stopping=rule, n_evaluations=400)
+    assert reason == "no_improvement"
+    # the last cycle, of which half had run, is made whole
+    assert len(evaluations) > n
+    assert len(evaluations) % 4 == 0
 
 
 def test_another_batch_size_is_refused(run) -> None:

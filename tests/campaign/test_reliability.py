@@ -27,6 +27,11 @@ def test_nothing_is_lost(experiments: Path) -> None:
     assert told["kills"] > 30
     for name in ("lost", "corrupt", "orphans", "different", "innocent_lost"):
         assert told[name] == 0, name
+    assert told["reader_errors"] == 0
+    # Ended in order, as soon as it had proposed the next cycle.
+    assert told["parts"]["monitor"]["resume_status"] == 130
+    # On a busy machine children start late; then nothing but its load delays them.
+    assert told["parts"]["slots"]["busy_percent_filled"] > 50
     faulty = told["parts"]["faulty local"]
     assert faulty["accounted"] == faulty["candidates"]
     # Two at first, one in place of the one that is killed, one that is added.

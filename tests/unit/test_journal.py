@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,69 @@ def test_evaluations_are_ordered_by_place(path: Path) -> None:
             journal.record(outcome(cycle, index))
         found = [(e.cycle, e.index) for e in journal.evaluations()]
     assert found == sorted(places)
+
+
+def test_a_record_costs_the_same_however_long_the_run(path: Path) -> None:
+    """In steps of SQLite's machine, which do not depend on the load of this one."""
+    steps = {3: 0, 300: 0}
+    with Journal.create(path) as journal:
+        for k in range(max(steps) + 1):
+            if k not in steps:
+                journal.record(outcome(*divmod(k, 8)))
+                continue
+            taken: list[None] = []
+            journal._connection.set_progress_handler(partial(taken.append, None), 1)
+            journal.record(outcome(*divmod(k, 8)))
+            journal._connection.set_progress_handler(None, 1)
+            steps[k] = len(taken)
+    assert steps[3] > 10
+    # Deeper trees of indices take no steps of their own; a scan takes 10 for each row.
+    assert steps[300] <= steps[3] + 10
+
+
+def test_outlines_say_what_evaluations_say(path: Path) -> None:
+    failure = Evaluation(
+        id="0000-01",
+        cycle=0,
+        index=1,
+        proposal=Proposal(parents=(), mutation="assemble", parameters={}, policy="a"),
+        failure="lost_atoms: 3",
+    )
+    with Journal.create(path) as journal:
+        journal.record(outcome(cycle=1))
+        journal.record(Outcome(evaluation=failure, details=None, timing=None))
+        assert journal.evaluation("0000-01") == failure
+        with pytest.raises(KeyError, match="0007-00"):
+            journal.evaluation("0007-00")
+        for outline, e in zip(journal.outlines(), journal.evaluations(), strict=True):
+            for name in ("id", "cycle", "cost", "failure", "duplicate_of", "flags"):
+                assert getattr(outline, name) == getattr(e, name)
+            for name in ("mutation", "policy", "reason"):
+                assert getattr(outline, name) == getattr(e.proposal, name)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("proposal", "{"),
+        ("proposal", "[]"),
+        ("proposal", '{"mutation": 3}'),
+        ("flags", "7"),
+        ("flags", '{"a": 1}'),
+        ("cost", "cheap"),
+        ("cost", None),
+        ("cost", math.inf),
+        ("cycle", -1),
+        ("failure", "and a cost"),
+    ],
+)
+def test_a_damaged_outline_is_one_line(path: Path, column: str, value: object) -> None:
+    with Journal.create(path) as journal:
+        journal.record(outcome())
+        journal._run(f"UPDATE evaluation SET {column} = ?", (value,))
+        with pytest.raises(JournalError, match="is damaged") as caught:
+            journal.outlines()
+    assert "\n" not in str(caught.value)
 
 
 def test_repeating_a_record_is_harmless_and_changing_it_is_refused(path: Path) -> None:

@@ -83,28 +83,37 @@ def two_workers(client: Any) -> dict[str, int]:
     return dict(pids)
 
 
-def test_same_results_as_on_this_machine(client: Any) -> None:
-    faults = {
-        "0000-01": "segfault",
-        "0000-03": "hang",
-        "0000-04": "exit",
-        "0000-06": "memory",
-        "0000-08": "simulation_error",
-        "0000-09": "killed",
-    }
+FAULTS = {
+    "0000-01": "segfault",
+    "0000-04": "exit",
+    "0000-06": "memory",
+    "0000-08": "simulation_error",
+    "0000-09": "killed",
+}
+
+
+@pytest.mark.parametrize(
+    # What is not to be ended by time gets plenty: the machine may be busy.
+    ("faults", "limit_s", "n"),
+    [(FAULTS, 60.0, 14), ({"0000-03": "hang"}, 3.0, 6)],
+)
+def test_same_results_as_on_this_machine(
+    client: Any, faults: dict[str, str], limit_s: float, n: int
+) -> None:
     context = ToyContext(seed=5, faults=faults)
-    with on_dask(client, context, wall_s=3.0, memory_gb=0.4) as pool:
-        there = results([pool.submit(c) for c in candidates(14)])
+    two_workers(client)
+    with on_dask(client, context, wall_s=limit_s, memory_gb=0.4) as pool:
+        there = results([pool.submit(c) for c in candidates(n)])
         assert len(pool.workers_used) == 2
     with LocalExecutor(
         pack(context),
         workers=2,
-        limit_s=3.0,
+        limit_s=limit_s,
         memory_limit_gb=0.4,
         module=TOYS,
         preload=(),
     ) as local:
-        here = results([local.submit(c) for c in candidates(14)])
+        here = results([local.submit(c) for c in candidates(n)])
     assert there == here
     assert {e.id for e in there if e.failure} == set(faults)
 
@@ -124,7 +133,10 @@ def test_a_worker_that_stands_still_is_passed_over(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_engine, "_GRACE_S", 1.0)
-    victim = next(iter(two_workers(client).values()))
+    address, victim = next(iter(two_workers(client).items()))
+    # Alone: a group with a stopped member gets SIGHUP, all of it, when its shell ends.
+    client.run(os.setsid, workers=[address])
+    assert os.getpgid(victim) == victim
     with on_dask(client, ToyContext(work_s=0.1), wall_s=1.0) as pool:
         futures = [pool.submit(c) for c in candidates(12)]
         futures[1].result(timeout=60)
