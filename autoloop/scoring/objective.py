@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoloop.domain import Score
-from autoloop.errors import ConfigError, SimulationError
+from autoloop.errors import SimulationError
 from autoloop.scoring.emd import CAP
 
 
@@ -34,30 +34,6 @@ class Objective:
             raise ValueError(
                 f"weights must be finite, not negative and not all 0: {self}"
             )
-
-    def restricted(self, *, image: bool, energy: bool) -> Objective:
-        """Return the objective of a campaign that lacks the image or the energy.
-
-        The weights of what is never measured become 0, here, once and in the open;
-        `cost` itself leaves nothing out.
-
-        Raises
-        ------
-        ConfigError
-            If nothing with a weight is left.
-        """
-        kept = {
-            "ssim": self.ssim if image else 0.0,
-            "emd": self.emd if image else 0.0,
-            "energy": self.energy if energy else 0.0,
-        }
-        if not any(kept.values()):
-            raise ConfigError(
-                f"objective: ssim {self.ssim}, emd {self.emd}, energy {self.energy} "
-                f"leave nothing to minimise {_without(image, energy)}; "
-                "give what is measured a weight above 0"
-            )
-        return replace(self, **kept)
 
     def cost(self, score: Score) -> float:
         """Return the cost of a score; lower is better.
@@ -88,10 +64,3 @@ class Objective:
                 )
             total += weight * term
         return total / (self.ssim + self.emd + self.energy)
-
-
-def _without(image: bool, energy: bool) -> str:
-    missing = [
-        name for name, there in (("micrograph", image), ("energy", energy)) if not there
-    ]
-    return f"without {' and '.join(missing)}" if missing else "with these weights"

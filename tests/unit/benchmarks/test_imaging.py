@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def imaging():
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.prepared = cache(module.prepared)  # of the same image in every test
     return module
 
 

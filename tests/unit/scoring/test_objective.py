@@ -1,7 +1,7 @@
 import pytest
 
 from autoloop.domain import Score
-from autoloop.errors import ConfigError, SimulationError
+from autoloop.errors import SimulationError
 from autoloop.scoring.objective import Objective
 
 WEIGHTS = Objective(ssim=1.0, emd=0.5, energy=0.3)
@@ -31,12 +31,12 @@ def test_lower_is_better_in_every_term(better):
 
 
 def test_without_an_image_energy_alone_counts():
-    objective = WEIGHTS.restricted(image=False, energy=True)
+    objective = Objective(ssim=0.0, emd=0.0, energy=0.3)
     assert objective.cost(Score(energy_j_per_m2=0.905)) == pytest.approx(0.905)
 
 
 def test_without_an_energy_the_image_alone_counts():
-    objective = WEIGHTS.restricted(image=True, energy=False)
+    objective = Objective(ssim=1.0, emd=0.5, energy=0.0)
     score = Score(ssim=0.8, emd_angstrom_per_column=0.3)
     assert objective.cost(score) == pytest.approx((0.2 + 0.5 * 0.2) / 1.5)
 
@@ -56,12 +56,6 @@ def test_without_an_energy_the_image_alone_counts():
 def test_what_has_a_weight_must_be_measured(score, name):
     with pytest.raises(SimulationError, match=f"{name} has weight"):
         WEIGHTS.cost(score)
-
-
-def test_an_objective_with_nothing_left_is_refused():
-    only_image = Objective(ssim=1.0, emd=0.0, energy=0.0)
-    with pytest.raises(ConfigError, match="without micrograph"):
-        only_image.restricted(image=False, energy=True)
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (1, -1, 0), (float("inf"), 0, 0)])
