@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from autoloop.comparison import Comparison, Placement, Target
 from autoloop.domain import (
+    LOWER_BLOCK,
     UPPER_BLOCK,
     Anneal,
     Bicrystal,
@@ -40,8 +42,22 @@ from autoloop.relax.models import Model, make_relaxer, relaxed_energy
 from autoloop.scoring.objective import Objective
 from autoloop.screening import SCREENED
 from autoloop.structure.mutations import build
+from autoloop.structure.space import HEATING, recipes
 from autoloop.structure.template import BoundaryTemplate
 
+BRIEF: Final = RelaxSettings(
+    first_iterations=10,
+    max_iterations=1,
+    max_residual_force=float("inf"),
+    max_displacement=float("inf"),
+    max_translation=float("inf"),
+)
+"""How far each of several vectors is relaxed before one is chosen.
+
+After ten iterations, a twentieth of the work of a relaxation, the lowest of 16 random
+boundaries leads to the minimum in 93 of 100 cases for CdTe S9(221), where one alone
+does in 42, and in 60 instead of 24 for CdTe S3(112); as built, in 76 and 19.
+"""
 _CORE_EXCESS: Final = 0.02  # [eV]: below it an atom counts as bulk in a fingerprint
 
 
@@ -131,12 +147,128 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         If it cannot be evaluated; the message begins with the name of the failure.
     """
     wall, cpu = time.perf_counter(), time.process_time()
-    context = evaluator.context
+    candidate, tried = _preferred(evaluator, candidate)
+    bicrystal, rng = _built(evaluator.context, candidate)
+    relaxed = _relaxed(evaluator, candidate, bicrystal, rng)
+    relaxed = replace(
+        relaxed,
+        work=relaxed.work + sum(t.work for t in tried),
+        cpu_s=relaxed.cpu_s + sum(t.cpu_s for t in tried),
+    )
+    outcome = _judged(evaluator, candidate, relaxed)
+    timing = Timing(
+        wall_s=time.perf_counter() - wall,
+        cpu_s=time.process_time() - cpu,
+        relax_cpu_s=relaxed.cpu_s,
+    )
+    return replace(outcome, timing=timing)
+
+
+def unrelaxed(context: Context, candidate: Candidate) -> Bicrystal:
+    """Return a candidate as it is built, before its relaxation.
+
+    Raises
+    ------
+    SimulationError
+        If it cannot be built; the message begins with the name of the failure.
+    """
+    return _built(context, candidate)[0]
+
+
+def evaluate_relaxed(
+    evaluator: Evaluator,
+    candidate: Candidate,
+    positions: NDArray[np.float64],
+    energy_j_per_m2: float | None,
+) -> Outcome:
+    """Evaluate a candidate that was relaxed elsewhere: image it and score it.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+        Its relaxer is not used.
+    candidate : Candidate
+        What was relaxed.
+    positions : (n, 3) float array
+        Of its atoms after that, in their order; no atom wrapped to another place of
+        the cell [Å].
+    energy_j_per_m2 : float, optional
+        Boundary energy.
+
+    Raises
+    ------
+    SimulationError
+        If it cannot be scored; the message begins with the name of the failure.
+    """
+    before = unrelaxed(evaluator.context, candidate)
+    after = _with_moved_lattices(before, replace(before, positions=positions))
+    given = _Relaxed(
+        bicrystal=after,
+        excess=np.full(len(after.numbers), np.nan),
+        score=Score(energy_j_per_m2=energy_j_per_m2),
+    )
+    return _judged(evaluator, candidate, given)
+
+
+def _preferred(
+    evaluator: Evaluator, candidate: Candidate
+) -> tuple[Candidate, list[_Relaxed]]:
+    """Return the candidate with the most promising of its vectors, and all the trials.
+
+    Cheap looks before a dear one: each vector is relaxed for a few steps, and that of
+    lowest cost is the recipe from here on. Where no model can be stopped so early, and
+    where all trials fail, the first vector is taken.
+    """
+    proposal = candidate.proposal
+    open_to, brief = recipes(proposal.parameters), _brief(evaluator)
+    if len(open_to) == 1 or brief is None:
+        only = replace(proposal, parameters=open_to[0])
+        return replace(candidate, proposal=only), []
+    trials: list[_Relaxed] = []
+    costs = [np.inf for _ in open_to]
+    for place, recipe in enumerate(open_to):
+        cold = {name: v for name, v in recipe.items() if name not in HEATING}
+        trial = replace(candidate, proposal=replace(proposal, parameters=cold))
+        try:
+            bicrystal, rng = _built(evaluator.context, trial)
+            trials.append(_relaxed(brief, replace(trial, look=None), bicrystal, rng))
+            cost = _judged(brief, trial, trials[-1]).evaluation.cost
+        except SimulationError:
+            continue
+        costs[place] = np.inf if cost is None else cost
+    chosen = int(np.argmin(costs))
+    realised = replace(
+        proposal,
+        parameters=open_to[chosen],
+        reason=f"{proposal.reason}; number {chosen + 1} of {len(open_to)} began best",
+    )
+    return replace(candidate, proposal=realised), trials
+
+
+def _brief(evaluator: Evaluator) -> Evaluator | None:
+    """Return an evaluator whose relaxations end after a few steps; None without one."""
+    brief, energetics = copy(evaluator), evaluator.context.energetics
+    if energetics is not None:
+        if not isinstance(evaluator.relaxer, LammpsRelaxer):
+            return None
+        brief.relaxer = LammpsRelaxer(evaluator.relaxer.potential, BRIEF)
+    return brief
+
+
+def _built(
+    context: Context, candidate: Candidate
+) -> tuple[Bicrystal, np.random.Generator]:
+    """Return the unrelaxed bicrystal, and the stream that its relaxation draws from."""
     rng = stream(context.seed, candidate.cycle, candidate.index)
     bicrystal = build(
         context.template, candidate, rng, stoichiometric=context.stoichiometric
     )
-    relaxed = _relaxed(evaluator, candidate, bicrystal, rng)
+    return bicrystal, rng
+
+
+def _judged(evaluator: Evaluator, candidate: Candidate, relaxed: _Relaxed) -> Outcome:
+    """Hold a relaxed candidate against the micrograph, and put a cost on it."""
+    context = evaluator.context
     residuals, score = None, relaxed.score
     if evaluator.comparison is not None:
         imaged, residuals = evaluator.comparison.compare(relaxed.bicrystal)
@@ -152,15 +284,10 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
         work=relaxed.work,
         flags=relaxed.flags,
     )
-    timing = Timing(
-        wall_s=time.perf_counter() - wall,
-        cpu_s=time.process_time() - cpu,
-        relax_cpu_s=relaxed.cpu_s,
-    )
     details = Details(
         bicrystal=relaxed.bicrystal, excess_energies=relaxed.excess, columns=residuals
     )
-    return Outcome(evaluation=evaluation, details=details, timing=timing)
+    return Outcome(evaluation=evaluation, details=details, timing=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -275,6 +402,18 @@ def _with_moved_lattice(before: Bicrystal, relaxation: Relaxation) -> Bicrystal:
     step = after.positions[block] - before.positions[block]
     origins = before.origins.copy()
     origins[0] += step.mean(axis=0)
+    return replace(after, origins=origins)
+
+
+def _with_moved_lattices(before: Bicrystal, after: Bicrystal) -> Bicrystal:
+    """Return a bicrystal relaxed elsewhere, where neither block need have stood still.
+
+    `_with_moved_lattice` is for the relaxers here: they freeze the lower block.
+    """
+    origins = before.origins.copy()
+    for row, region in enumerate((UPPER_BLOCK, LOWER_BLOCK)):
+        block = before.regions == region
+        origins[row] += (after.positions[block] - before.positions[block]).mean(axis=0)
     return replace(after, origins=origins)
 
 

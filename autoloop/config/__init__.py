@@ -43,6 +43,7 @@ from autoloop.config.models import (
     SearchSection,
     usable_cores,
 )
+from autoloop.plugins import with_absolute_files
 
 __all__ = [
     "BoundarySection",
@@ -207,7 +208,11 @@ def movable(loaded: LoadedCampaign) -> Campaign:
             grain if grain.crystal in built_in else absolute(grain, "crystal")
             for grain in campaign.grains
         ),
-        "policy": absolute(campaign.policy, "name"),
+        "policy": absolute(campaign.policy, "name").model_copy(
+            update={
+                "options": with_absolute_files(campaign.policy.options, loaded.base)
+            }
+        ),
     }
     if campaign.micrograph:
         changes["micrograph"] = absolute(campaign.micrograph, "path")

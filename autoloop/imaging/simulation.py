@@ -17,6 +17,7 @@ from autoloop.imaging.convolution import MARGIN, ColumnImager
 from autoloop.imaging.multislice import Multislice, MultisliceImager
 from autoloop.imaging.probe import Microscope
 from autoloop.imaging.specimen import Specimen, specimen_columns
+from autoloop.units import FWHM_IN_SIGMA
 
 Array = NDArray[np.float64]
 
@@ -94,6 +95,29 @@ def make_view(
         angle_deg=angle_deg,
     )
     return View(shape=size, frame=frame)
+
+
+def source_blur(
+    source_size: float, vibration: float, *, multislice: bool = False
+) -> float:
+    """Return the blur that `simulate` takes.
+
+    Parameters
+    ----------
+    source_size : float
+        Full width at half maximum of the source [Å].
+    vibration : float
+        Of the atoms, r.m.s. along each axis [Å].
+    multislice : bool
+        Whether abTEM computes: there the atoms vibrate by themselves.
+
+    Returns
+    -------
+    float
+        Standard deviation along each axis [Å].
+    """
+    source = source_size / FWHM_IN_SIGMA
+    return source if multislice else math.hypot(source, vibration)
 
 
 def simulate(

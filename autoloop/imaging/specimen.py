@@ -115,12 +115,26 @@ def read_specimen(path: Path) -> Specimen:
             f"{path}: not a structure file that ASE reads ({what}); convert it to "
             "extxyz or CIF"
         ) from error
-    return _from_atoms(path, atoms[-1] if isinstance(atoms, list) else atoms)
+    return from_atoms(atoms[-1] if isinstance(atoms, list) else atoms, str(path))
 
 
-def _from_atoms(path: Path, atoms: Atoms) -> Specimen:
+def from_atoms(atoms: Atoms, name: str) -> Specimen:
+    """Return atoms of ASE as a specimen.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Repeated along the first two cell vectors where they are periodic.
+    name : str
+        Stands for them in messages.
+
+    Raises
+    ------
+    DataError
+        If there are no atoms, or their cell cannot be seen along z.
+    """
     if len(atoms) == 0:
-        raise DataError(f"{path}: holds no atoms; give another structure file")
+        raise DataError(f"{name}: holds no atoms; give another structure")
     cell, periodic = np.array(atoms.cell, float), tuple(map(bool, atoms.pbc))
     extent = np.ptp(atoms.positions, axis=0)
     for axis in range(3):
@@ -131,14 +145,14 @@ def _from_atoms(path: Path, atoms: Atoms) -> Specimen:
     third = cell[2] / np.linalg.norm(cell[2])
     if np.hypot(*third[:2]) > _STRAIGHT or np.abs(cell[:2, 2]).max() > _STRAIGHT:
         raise DataError(
-            f"{path}: the cell's third vector is {np.round(cell[2], 3).tolist()} Å; "
+            f"{name}: the cell's third vector is {np.round(cell[2], 3).tolist()} Å; "
             "the beam runs along z: turn the structure so that this vector lies along "
             "z and the others across it"
         )
     if third[2] < 0:
         cell[2] *= -1
     if abs(np.linalg.det(cell)) < _STRAIGHT:
-        raise DataError(f"{path}: the cell has no volume; mend its vectors")
+        raise DataError(f"{name}: the cell has no volume; mend its vectors")
     return Specimen(
         numbers=np.asarray(atoms.numbers, np.int64),
         positions=np.asarray(atoms.positions, float),

@@ -38,6 +38,8 @@ PLUGINS: Final = {
     ".tiff": "tiff",
 }
 """RosettaSciIO plugin for each suffix."""
+HDF5: Final = (".emd", ".hspy")
+"""Suffixes of files whose data sets HDF5 describes."""
 PICTURES: Final = (".bmp", ".jpeg", ".jpg", ".png")
 """Suffixes read through Pillow: RosettaSciIO loses a channel of some of them."""
 LARGEST: Final = 64_000_000
@@ -126,9 +128,23 @@ def read_signals(path: Path, suffix: str) -> list[Signal]:
     try:
         return list(reader(str(path), lazy=True))
     except ValueError:
-        # HDF5 without chunks cannot be read lazily; its size on disk is its size.
+        # HDF5 without chunks cannot be read lazily. What was never written takes no
+        # room on the disk, so that the size of the file says nothing.
+        if suffix in HDF5:
+            _check_data_sets(path)
         _check_size(path, (path.stat().st_size // 8,))
         return list(reader(str(path)))
+
+
+def _check_data_sets(path: Path) -> None:
+    import h5py
+
+    def check(_: str, found: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(found, h5py.Dataset):
+            _check_size(path, found.shape or ())
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
 
 
 def _picture(path: Path) -> NDArray[Any]:

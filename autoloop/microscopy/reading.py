@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,7 +114,47 @@ def read_micrograph(
     # The bytes first: what fails from here on is the content, not the access.
     sha256 = _sha256(path)
     signals = guarded(path, lambda: read_signals(path, suffix))
-    signal = chosen_image(path, signals, index)
+    return _micrograph(path, chosen_image(path, signals, index), pixel_size, sha256)
+
+
+def micrograph_of(
+    signal: Signal,
+    *,
+    name: str,
+    pixel_size: float | None = None,
+    index: int | None = None,
+) -> Micrograph:
+    """Return what is in memory already as if it had been read from a file.
+
+    Parameters
+    ----------
+    signal : mapping
+        `data`, an array, and `axes`, `metadata` as RosettaSciIO gives them; `axes` may
+        be empty.
+    name : str
+        Stands for the file in messages.
+    pixel_size, index : optional
+        See `read_micrograph`.
+
+    Returns
+    -------
+    Micrograph
+        Its `sha256` is that of the float64 values, row by row.
+
+    Raises
+    ------
+    DataError
+        As `read_micrograph`.
+    """
+    path = Path(name)
+    read = _micrograph(path, chosen_image(path, [signal], index), pixel_size, "")
+    values = np.ascontiguousarray(read.image.values)
+    return replace(read, sha256=hashlib.sha256(values.tobytes()).hexdigest())
+
+
+def _micrograph(
+    path: Path, signal: Signal, pixel_size: float | None, sha256: str
+) -> Micrograph:
     values = _numbers(path, guarded(path, lambda: loaded_data(signal)))
     edges = guarded(path, lambda: _calibration(signal))
     size, size_source = _pixel_size(path, edges, pixel_size)

@@ -53,7 +53,7 @@ _PANEL: Final = 1.62  # [inch]
 _TITLE: Final = 0.30  # above a row of panels, two lines [inch]
 _LABEL: Final = 0.62  # left of them [inch]
 _HEAD: Final = 0.52  # above all, for what the rows are [inch]
-_FOOT: Final = 0.34  # below all, for the legend [inch]
+_FOOT: Final = 0.5  # below all, for the legend [inch]
 _NEAR: Final = 6.0
 """Half the width of a neighbourhood shown close by [Å]."""
 _COLOURS: Final = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
@@ -257,22 +257,23 @@ def _local(figure: Figure, patch: Array, sought: Kinds, best: Sequence[_Shown]) 
     own = sought.positions[sought.labels == 0]
     _close(figure, 0, patch, own[_middle(own)], 0, _limits(patch))
     for rank, shown in enumerate(best):
-        found = shown.found
-        for kind in range(len(sought)):
-            have = np.flatnonzero(found.labels == kind)
-            if len(have):
-                k = have[_middle(found.positions[have])]
-                text = (
-                    f"turned by {found.turn_deg[k]:.0f}°" if found.turn_deg[k] else ""
-                )
-                place = found.positions[k]
-                break
-        else:
-            kind, text = -1, "none alike; its middle"
-            near = found.positions
-            place = near[_middle(near)] if len(near) else np.zeros(2)
+        place, kind, text = _example(shown.found, len(sought))
         axis = _close(figure, 1 + rank, shown.image, place, kind, _limits(patch))
         axis.set_title(text, loc="left")
+
+
+def _example(found: Occurrences, n_kinds: int) -> tuple[Array, int, str]:
+    """Return a column of an entry to be shown close by, its kind, and its turn."""
+    for kind in range(n_kinds):
+        have = np.flatnonzero(found.labels == kind)
+        if len(have):
+            k = have[_middle(found.positions[have])]
+            turn = found.turn_deg[k]
+            text = f"turned by {turn:.0f}°" if turn else "as it lies in the image"
+            return found.positions[k], kind, text
+    if not len(found.positions):
+        return np.zeros(2), -1, "shows no columns"
+    return found.positions[_middle(found.positions)], -1, "none like those of the image"
 
 
 def _close(
@@ -316,12 +317,19 @@ def _legend(figure: Figure, sought: Kinds) -> None:
     ]
     x = (_LABEL + 0.05) / width
     for text, colour in [*entries, ("of no kind that the image has", "white")]:
-        mark = figure.text(x, 0.13 / height, "●", color=colour, fontsize=8)
+        mark = figure.text(x, 0.29 / height, "●", color=colour, fontsize=8)
         if colour == "white":
             mark.set_text("○")
             mark.set_color("black")
-        figure.text(x + 0.14 / width, 0.13 / height, text)
+        figure.text(x + 0.14 / width, 0.29 / height, text)
         x += (0.2 + 0.056 * len(text)) / width
+    figure.text((_LABEL + 0.05) / width, 0.08 / height, _WORDS, fontsize=6.5)
+
+
+_WORDS: Final = (
+    "Alike: share of the image's columns whose neighbours, within 5 Å, the entry has "
+    "too, under any turn. Joined: those that touch and share one turn."
+)
 
 
 def _entry(match: Match) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +105,7 @@ def export_structure(
 
 def _export_run(folder: Path, format: str, output: Path | None) -> Path:
     with Journal.read(journal_path(folder)) as journal:
-        name = str(journal.meta["name"])
+        name = _part_of_a_path(journal.meta["name"])
     path = output or Path(f"{name}{RUN_SUFFIXES[format]}")
     if format == "optuna":
         from autoloop.report.export.optuna_study import write_study
@@ -146,7 +147,16 @@ def _ranked(folder: Path, rank: int) -> tuple[Evaluation, Details, str]:
                 + (f"give 1 to {len(best)}" if best else "there is none to export")
             )
         evaluation = best[rank - 1]
-        return evaluation, archive.details(evaluation.id), str(journal.meta["name"])
+        name = _part_of_a_path(journal.meta["name"])
+        return evaluation, archive.details(evaluation.id), name
+
+
+def _part_of_a_path(name: str) -> str:
+    """Return a run's name such that no file outside the current folder has it.
+
+    Run files name no paths, but a journal may come from anywhere.
+    """
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".")[:100] or "run"
 
 
 def _refuse_unusable(path: Path) -> None:
