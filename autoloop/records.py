@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,9 +86,27 @@ def unpack(record: Record, kind: type[T]) -> T:
     from cattrs.errors import BaseValidationError
 
     try:
-        return _converter().structure(bring_back(json.loads(record.text)), kind)
-    except (BaseValidationError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a record of {kind.__name__}: {error}") from error
+        tree = bring_back(json.loads(record.text, parse_constant=_refuse))
+        return _converter().structure(tree, kind)
+    except (
+        *(BaseValidationError, ArithmeticError, AttributeError),
+        *(LookupError, TypeError, RecursionError),
+    ) as error:
+        raise ValueError(f"not a record of {_name(kind)}: {error}") from error
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} where a number should be: `pack` writes none")
+
+
+def _name(kind: type) -> str:
+    return getattr(kind, "__name__", str(kind))
+
+
+def _array(value: Any, _: Any) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{type(value).__name__} where an array should be")
+    return value
 
 
 @cache
@@ -103,5 +121,5 @@ def _converter() -> Converter:
         return getattr(kind, "__origin__", kind) is np.ndarray
 
     converter.register_unstructure_hook_func(is_array, lambda array: array)
-    converter.register_structure_hook_func(is_array, lambda array, _: array)
+    converter.register_structure_hook_func(is_array, _array)
     return converter

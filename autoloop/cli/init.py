@@ -83,7 +83,7 @@ def schema_line(folder: Path) -> str:
 
     `autoloop schema -o autoloop.schema.json` puts it there.
     """
-    from autoloop.config.schema import MODELINE, FILE_NAME
+    from autoloop.config.schema import FILE_NAME, MODELINE
 
     if not (folder / FILE_NAME).is_file():
         return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,9 @@ from autoloop.errors import ConfigError, InstallationError
 
 TRUSTED: Final = "AUTOLOOP_SCHEDULER"
 """Environment variable with the address of a scheduler that the user trusts."""
+
+SUBMIT: Final = {"slurm": "sbatch", "pbs": "qsub"}
+"""Command that each kind of queue takes jobs with."""
 
 _SETTINGS: Final = {
     "distributed.worker.daemon": False,  # workers have children
@@ -127,13 +131,48 @@ def _queued(section: DaskSection, workers: int, folder: Path) -> Any:
     except ImportError as error:
         raise _missing(error) from error
     kinds = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
+    submit = SUBMIT[section.cluster]
+    if shutil.which(submit) is None:
+        raise InstallationError(
+            f"execution.dask.cluster '{section.cluster}': there is no command {submit} "
+            "here; start the run on a node that may submit jobs"
+        )
     jobs = folder / "jobs"
     jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster = kinds[section.cluster](**_job(section, workers, jobs))
     n_jobs = math.ceil(workers / section.workers_per_job)
+    try:
+        _submit(cluster, n_jobs)
+    except (OSError, RuntimeError, ValueError) as error:
+        _close(cluster)
+        raise InstallationError(
+            f"execution.dask: {submit} took no job ({_last_words(error)}); mend queue, "
+            "account, walltime or memory, or ask those who look after the cluster"
+        ) from None
     # Not `scale`: jobs that end, at their wall time or with their node, come again.
     cluster.adapt(minimum_jobs=n_jobs, maximum_jobs=n_jobs)
     return cluster
+
+
+def _submit(cluster: Any, n_jobs: int) -> None:
+    """Submit the first jobs; what dask submits by itself, it also fails by itself."""
+    for _ in range(n_jobs):
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    try:
+        cluster.sync(cluster._correct_state)
+    except Exception:
+        from distributed.core import Status
+
+        for job in cluster._created:  # dask closes only what has begun, or has failed
+            if job.status == Status.created:
+                job.status = Status.failed
+        raise
+
+
+def _last_words(error: Exception) -> str:
+    """Return the last line that a command left on standard error, or what is known."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:160] if lines else type(error).__name__
 
 
 def _job(section: DaskSection, workers: int, folder: Path) -> dict[str, Any]:

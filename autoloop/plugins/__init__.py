@@ -9,9 +9,11 @@ from autoloop.plugins.listing import (
 from autoloop.plugins.loading import (
     PolicyError,
     load_policy,
+    own_files,
     policy_class,
     policy_file,
     policy_names,
+    with_absolute_files,
 )
 from autoloop.plugins.words import nearest
 
@@ -23,7 +25,9 @@ __all__ = [
     "describe_policy",
     "load_policy",
     "nearest",
+    "own_files",
     "policy_class",
     "policy_file",
     "policy_names",
+    "with_absolute_files",
 ]

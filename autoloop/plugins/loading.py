@@ -17,7 +17,7 @@ import pkgutil
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -86,6 +86,45 @@ def policy_file(name: str, base: Path) -> Path:
     if spec is None or spec.origin is None:
         raise PolicyError(("name",), f"the policy '{name}' has no file")
     return Path(spec.origin)
+
+
+def own_files(name: str, options: Any, base: Path) -> dict[str, Path]:
+    """Return the user's files that a policy and its members are made of, by name.
+
+    Parameters
+    ----------
+    name : str
+        Of the policy.
+    options : JSON value
+        Its options; members may be named in them, with options of their own.
+    base : Path
+        Folder that a relative file starts from.
+    """
+    found = {name: policy_file(name, base)} if _is_own(name) else {}
+    parts: Iterable[Any] = ()
+    if isinstance(options, Mapping):
+        parts = options.values()
+    elif isinstance(options, list | tuple):
+        parts = options
+    for part in parts:
+        member, rest = (part, ()) if isinstance(part, str) else ("", part)
+        found.update(own_files(member, rest, base))
+    return found
+
+
+def with_absolute_files(options: Any, base: Path) -> Any:
+    """Return options in which members that are the user's files have absolute names."""
+    if isinstance(options, str):
+        return str(policy_file(options, base)) if _is_own(options) else options
+    if isinstance(options, Mapping):
+        return {key: with_absolute_files(v, base) for key, v in options.items()}
+    if isinstance(options, list | tuple):
+        return type(options)(with_absolute_files(v, base) for v in options)
+    return options
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(("./", "../", "/")) and name.endswith(".py")
 
 
 def load_policy(name: str, options: Mapping[str, Any], base: Path) -> Policy:

@@ -212,26 +212,6 @@ def boundary_energy(model: EnergyModel, relaxation: Relaxation) -> BoundaryEnerg
     )
 
 
-def energy_at(energy: BoundaryEnergy, mu_fractions: Array) -> Array:
-    """Return the boundary energy as a function of the chemical potential.
-
-    Parameters
-    ----------
-    energy : BoundaryEnergy
-        Of one boundary.
-    mu_fractions : (n,) float array
-        Places in the allowed range, 0 rich in the first species, 1 in the second.
-
-    Returns
-    -------
-    (n,) float array
-        [J/m²]; linear, with slope -Gamma times the width of the range.
-    """
-    poor, rich = energy.limits_j_per_m2 or (energy.energy_j_per_m2,) * 2
-    fractions = np.asarray(mu_fractions, np.float64)
-    return np.asarray((1.0 - fractions) * poor + fractions * rich)
-
-
 def excess_energies(model: EnergyModel, relaxation: Relaxation) -> Array:
     """Return the (n,) energy of each atom above bulk [eV]; NaN near a free surface.
 

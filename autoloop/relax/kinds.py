@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from autoloop.errors import ConfigError
+from autoloop.errors import ConfigError, DataError
 
 STYLES: Final = {
     ".eam.alloy": "eam/alloy",
@@ -38,6 +39,9 @@ A file of `lines` holds LAMMPS commands, of which ``pair_style`` and ``pair_coef
 read as data.
 """
 
+LARGEST_BYTES: Final = 200_000_000
+"""Of a potential file; tables of bond-order potentials have some 20 MB."""
+_SYMBOL: Final = re.compile(r"[A-Z][a-z]{0,2}\d*")
 _SETFL: Final = ("eam/alloy", "eam/fs", "adp")
 """Styles whose files list their elements on the fourth line."""
 
@@ -85,17 +89,24 @@ def read_kind(path: Path) -> Kind:
     Raises
     ------
     ConfigError
-        If the kind is unknown or the content is not of that kind.
+        If the kind is unknown.
+    DataError
+        If the content is not of that kind.
     """
     style = style_of(path)
-    text = path.read_text(errors="replace")
+    text = potential_text(path)
     try:
         entries = tuple(_entries(text.splitlines(), style, path))
     except (IndexError, ValueError) as error:
-        raise ConfigError(
+        raise DataError(
             f"potential {path.name!r} does not begin as a file of pair style {style} "
-            "does"
+            f"does; check that {path} is complete and that its name is right"
         ) from error
+    if unknown := [e for e in _symbols(entries) if not _SYMBOL.fullmatch(e)]:
+        raise DataError(
+            f"potential {path.name!r}: {unknown[0][:40]!r} stands where a chemical "
+            f"symbol should; check that {path} is of pair style {style}"
+        )
     if style == "uf3":
         style = "uf3 3" if "\n3B " in text else "uf3 2"
     return Kind(
@@ -103,6 +114,33 @@ def read_kind(path: Path) -> Kind:
         entries=entries,
         takes_labels=style != "eam",
     )
+
+
+def potential_text(path: Path) -> str:
+    """Return the text of a potential file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or is larger than any potential.
+    """
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= LARGEST_BYTES:
+            what = f"has {size / 1e6:.0f} MB" if size else "is empty"
+            raise DataError(f"potential {path}: {what}; give a file of parameters")
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise DataError(
+            f"potential {path}: cannot be read ({error.strerror}); check its "
+            "permissions"
+        ) from error
+
+
+def _symbols(entries: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return what stands in the place of chemical symbols."""
+    labels = itertools.chain.from_iterable(entries)
+    return list(dict.fromkeys(map(element_of, labels)))
 
 
 def _entries(lines: list[str], style: str, path: Path) -> list[tuple[str, ...]]:

@@ -26,6 +26,7 @@ from autoloop.relax.perfect import Bulk, LammpsBulk
 from autoloop.relax.potentials import Potential, find_potential
 from autoloop.relax.table import default_potential
 from autoloop.relax.total_energy import surface_reference, total_boundary_energy
+from autoloop.relax.trial import refuse_unreadable
 
 Model = Potential | AseModel
 """What a run file may name for its energies."""
@@ -51,6 +52,8 @@ def find_model(
     ------
     ConfigError
         If there is no such model, or it is not allowed.
+    DataError
+        If its file does not hold what it should.
     """
     from ase.data import chemical_symbols
 
@@ -64,12 +67,16 @@ def find_model(
                 "ships or a file of your own"
             )
     if isinstance(given, str):
-        return find_potential(given, base=base, species=kinds)
+        potential = find_potential(given, base=base, species=kinds)
+        refuse_unreadable(potential)
+        return potential
     keys = set(given)
     if keys == {"style", "coeff"}:
-        return potential_from_lines(
+        potential = potential_from_lines(
             given["style"], given["coeff"], base=base, elements=symbols
         )
+        refuse_unreadable(potential)
+        return potential
     if "calculator" in keys and keys <= {f.name for f in fields(AseModel)}:
         model = AseModel(**{**given, "modules": tuple(given.get("modules", ()))})
         make_calculator(model)

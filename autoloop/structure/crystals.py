@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from autoloop.domain import Crystal
-from autoloop.errors import ConfigError
+from autoloop.errors import ConfigError, DataError
+from autoloop.structure.crystal_files import read_atoms
 
 _BUILT_IN: Final[dict[str, tuple[str, str, dict[str, float]]]] = {
     # name: (formula, structure, lattice constants [Å])
@@ -57,6 +58,10 @@ _BUILT_IN: Final[dict[str, tuple[str, str, dict[str, float]]]] = {
     "SrTiO3": ("SrTiO3", "perovskite", {"a": 3.9050}),
 }
 _CUBIC: Final = {"fcc", "bcc", "diamond", "zincblende", "rocksalt"}
+MOST_ATOMS: Final = 1000
+"""In the cell of a crystal; finding the symmetry of so many takes 0.5 CPU-s."""
+LARGEST_BYTES: Final = 5_000_000
+"""Of the file of a crystal."""
 _SYMMETRY_TOLERANCE: Final = 1e-4  # [Å]: far above rounding, far below a distortion
 
 
@@ -78,8 +83,9 @@ def find_crystal(name: str, base: Path = Path()) -> Crystal:
     Raises
     ------
     ConfigError
-        If there is neither such a crystal nor such a file, or the file holds no
-        crystal.
+        If there is neither such a crystal nor such a file.
+    DataError
+        If the file holds no crystal.
     """
     if name in _BUILT_IN:
         return _from_atoms(name, _built_in_atoms(*_BUILT_IN[name]))
@@ -111,17 +117,22 @@ def _built_in_atoms(formula: str, structure: str, lattice: dict[str, float]) -> 
 
 
 def _read(path: Path) -> Any:
-    from ase.io import read
-
-    try:
-        atoms = read(path)
-    except Exception as error:  # ASE's readers raise whatever they stumble over
-        raise ConfigError(
-            f"{path}: ASE cannot read this as a structure ({error}); give a CIF, "
-            "POSCAR or extxyz file"
-        ) from error
-    if abs(atoms.cell.volume) < 1.0 or len(atoms) == 0:
-        raise ConfigError(f"{path}: no periodic cell with atoms in this file")
+    atoms = read_atoms(path, largest_bytes=LARGEST_BYTES)
+    if len(atoms) == 0 or abs(atoms.cell.volume) < 1.0:
+        raise DataError(
+            f"{path}: no periodic cell with atoms in this file; give one that has a "
+            "cell and its atoms"
+        )
+    if len(atoms) > MOST_ATOMS:
+        raise DataError(
+            f"{path}: {len(atoms)} atoms are more than the {MOST_ATOMS} that the cell "
+            "of a crystal may have; give its conventional cell"
+        )
+    if atoms.numbers.min() < 1:
+        raise DataError(
+            f"{path}: an atom is of no known element ('{atoms.symbols[0]}' is the "
+            "first one); write chemical symbols"
+        )
     return atoms
 
 
@@ -142,9 +153,9 @@ def _from_atoms(name: str, atoms: Any) -> Crystal:
         except spglib_error:
             symmetry = None
     if symmetry is None:
-        raise ConfigError(
-            f"crystal {name}: no space group can be found; are there atoms on top of "
-            "each other in the cell?"
+        raise DataError(
+            f"crystal {name}: no space group can be found: atoms lie on top of each "
+            "other, or the cell is none; correct the file"
         )
     turns = symmetry["rotations"]
     identity = np.all(turns == np.eye(3, dtype=int), axis=(1, 2))

@@ -1,4 +1,4 @@
-"""Runs through a queue: SLURM where there is one, else a stand-in for `sbatch`."""
+"""Runs through a queue: SLURM where there is one, else stand-ins for its commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import pytest
 
 from autoloop.config.models import DaskSection, ExecutionSection
 from autoloop.domain import Candidate, Evaluation, Proposal, candidate_id
+from autoloop.errors import InstallationError
 from autoloop.execution.choice import open_executor
+from autoloop.execution.dask_cluster import SUBMIT as SUBMIT_COMMANDS
 from autoloop.execution.local import LocalExecutor
 from autoloop.journal import Journal
 from autoloop.records import pack
@@ -27,16 +29,19 @@ pytest.importorskip("cryptography")
 
 TOYS = "autoloop.testing.engines"
 
-SBATCH = """\
+SUBMIT = """\
 #!/bin/bash
 # The file is gone as soon as this ends.
 number=$(( $(ls "$FAKE_JOBS" | wc -l) / 2 + 1 ))
 cp "$1" "$FAKE_JOBS/$number.sh"
 setsid bash "$FAKE_JOBS/$number.sh" > /dev/null 2>&1 &
 echo $! > "$FAKE_JOBS/$number.pid"
-echo "Submitted batch job $number"
+case "$0" in
+  *qsub) echo "$number.head" ;;
+  *) echo "Submitted batch job $number" ;;
+esac
 """
-SCANCEL = """\
+CANCEL = """\
 #!/bin/bash
 kill -- -$(cat "$FAKE_JOBS/$1.pid")
 """
@@ -67,7 +72,8 @@ def fake_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     commands, jobs = tmp_path / "bin", tmp_path / "fake_jobs"
     commands.mkdir()
     jobs.mkdir()
-    for name, text in {"sbatch": SBATCH, "scancel": SCANCEL}.items():
+    for name in ("sbatch", "qsub", "scancel", "qdel"):
+        text = SUBMIT if name in ("sbatch", "qsub") else CANCEL
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
@@ -100,9 +106,19 @@ def is_there(pid: int) -> bool:
     return True
 
 
-def test_a_queue_gives_what_one_machine_gives(fake_queue: Path, tmp_path: Path) -> None:
+DIRECTIVES = {
+    "slurm": ("#SBATCH -p main\n", "#SBATCH --cpus-per-task=2\n"),
+    "pbs": ("#PBS -q main\n", "#PBS -l select=1:ncpus=2:", "#PBS -l walltime=00:20:00"),
+}
+
+
+@pytest.mark.parametrize("kind", DIRECTIVES)
+def test_a_queue_gives_what_one_machine_gives(
+    kind: str, fake_queue: Path, tmp_path: Path
+) -> None:
     context = ToyContext(seed=2, faults={"0000-01": "segfault", "0000-05": "exit"})
-    section = ExecutionSection(engine="dask", workers=2, dask=QUEUED)
+    queue = QUEUED.model_copy(update={"cluster": kind})
+    section = ExecutionSection(engine="dask", workers=2, dask=queue)
     with open_executor(pack(context), section, tmp_path, module=TOYS) as pool:
         futures = [pool.submit(c) for c in candidates(8)]
         there = [f.result(timeout=90).evaluation for f in futures]
@@ -116,14 +132,38 @@ def test_a_queue_gives_what_one_machine_gives(fake_queue: Path, tmp_path: Path) 
     ) as local:
         here = [local.submit(c).result(timeout=60).evaluation for c in candidates(8)]
     assert there == here
-    assert "#SBATCH -p main\n" in script
-    assert "#SBATCH --cpus-per-task=2\n" in script
+    for directive in DIRECTIVES[kind]:
+        assert directive in script
     assert "tls://127.0.0.1:" in script
     deadline = time.monotonic() + 10.0
     while is_there(job):
         assert time.monotonic() < deadline, "the job outlives the run"
         time.sleep(0.05)
     assert not any(p.exists() for p in keys)
+
+
+@pytest.mark.parametrize("kind", DIRECTIVES)
+def test_a_queue_that_refuses_is_told_at_once(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = ExecutionSection(
+        engine="dask", workers=2, dask=QUEUED.model_copy(update={"cluster": kind})
+    )
+    command = SUBMIT_COMMANDS[kind]
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def refusal() -> str:
+        with (
+            pytest.raises(InstallationError) as caught,
+            open_executor(pack(ToyContext()), section, tmp_path, module=TOYS),
+        ):
+            pass
+        return str(caught.value)
+
+    assert f"there is no command {command} here" in refusal()
+    (tmp_path / command).write_text("#!/bin/sh\necho 'no such queue' >&2\nexit 1\n")
+    (tmp_path / command).chmod(0o755)
+    assert f"{command} took no job (no such queue)" in refusal()
 
 
 @pytest.mark.slow  # dask looks after its jobs at leisure
@@ -145,15 +185,11 @@ def evaluations(folder: Path) -> list[Evaluation]:
         return journal.evaluations()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("sinfo") is None, reason="there is no SLURM here")
-def test_a_campaign_through_slurm(tmp_path: Path) -> None:
-    answer = subprocess.run(["sinfo", "-h", "-o", "%a"], capture_output=True, text=True)
-    if not answer.stdout.startswith("up"):
-        pytest.skip("SLURM does not answer")
+def campaigns(tmp_path: Path, cluster: str) -> None:
+    """Run one campaign through a queue and one without; they must be equal."""
     queued = (
         "execution: {engine: dask, workers: 2, "
-        "dask: {cluster: slurm, memory_gb: 2, interface: lo}}\n"
+        f"dask: {{cluster: {cluster}, memory_gb: 2, interface: lo}}}}\n"
     )
     for name, execution in {"queued": queued, "local": ""}.items():
         run_file = tmp_path / f"{name}.yaml"
@@ -166,6 +202,26 @@ def test_a_campaign_through_slurm(tmp_path: Path) -> None:
             timeout=600,
         )
     assert evaluations(tmp_path / "queued") == evaluations(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_a_campaign_through_pbs(fake_queue: Path, tmp_path: Path) -> None:
+    campaigns(tmp_path, "pbs")
+    assert "#PBS" in (fake_queue / "1.sh").read_text()
+    jobs = [int(file.read_text()) for file in fake_queue.glob("*.pid")]
+    deadline = time.monotonic() + 10.0
+    while any(is_there(job) for job in jobs):
+        assert time.monotonic() < deadline, "a job outlives the run"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sinfo") is None, reason="there is no SLURM here")
+def test_a_campaign_through_slurm(tmp_path: Path) -> None:
+    answer = subprocess.run(["sinfo", "-h", "-o", "%a"], capture_output=True, text=True)
+    if not answer.stdout.startswith("up"):
+        pytest.skip("SLURM does not answer")
+    campaigns(tmp_path, "slurm")
     jobs = subprocess.run(["squeue", "-h"], capture_output=True, text=True)
     assert "dask-worker" not in jobs.stdout
 

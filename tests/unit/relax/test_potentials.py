@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from autoloop.errors import ConfigError
+from autoloop.errors import ConfigError, DataError
 from autoloop.relax.bulk import cutoff
 from autoloop.relax.potentials import find_potential, shipped_folder
 
@@ -89,7 +89,7 @@ def test_refusals_name_the_remedy(name, species, message):
 
 def test_damaged_header_is_refused(tmp_path):
     (tmp_path / "bad.eam.alloy").write_text("nothing\n")
-    with pytest.raises(ConfigError, match="does not begin as a file of pair style"):
+    with pytest.raises(DataError, match="does not begin as a file of pair style"):
         find("bad.eam.alloy", 29, base=tmp_path)
 
 

@@ -13,7 +13,7 @@ from ase.io import write
 from ase.neighborlist import neighbor_list
 
 from autoloop.domain import Crystal
-from autoloop.errors import ConfigError
+from autoloop.errors import ConfigError, DataError
 from autoloop.structure.crystals import crystal_names, find_crystal
 
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053907
@@ -141,13 +141,13 @@ def test_a_slip_is_recognised() -> None:
 
 def test_files_without_a_crystal_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.cif").write_text("no structure")
-    with pytest.raises(ConfigError, match="ASE cannot read this"):
+    with pytest.raises(DataError, match="ASE cannot read this"):
         find_crystal("text.cif", base=tmp_path)
     write(tmp_path / "water.xyz", molecule("H2O"))
-    with pytest.raises(ConfigError, match="no periodic cell"):
+    with pytest.raises(DataError, match="no periodic cell"):
         find_crystal("water.xyz", base=tmp_path)
     twice = bulk("Cu", cubic=True)
     twice += twice
     write(tmp_path / "twice.extxyz", twice)
-    with pytest.raises(ConfigError, match="on top of each other"):
+    with pytest.raises(DataError, match="on top of each other"):
         find_crystal("twice.extxyz", base=tmp_path)
