@@ -207,7 +207,7 @@ def evaluate_relaxed(
         excess=np.full(len(after.numbers), np.nan),
         score=Score(energy_j_per_m2=energy_j_per_m2),
     )
-    return _judged(evaluator, candidate, given)
+    return _judged(evaluator, _closed(candidate), given)
 
 
 def _preferred(
@@ -222,8 +222,7 @@ def _preferred(
     proposal = candidate.proposal
     open_to, brief = recipes(proposal.parameters), _brief(evaluator)
     if len(open_to) == 1 or brief is None:
-        only = replace(proposal, parameters=open_to[0])
-        return replace(candidate, proposal=only), []
+        return _closed(candidate), []
     trials: list[_Relaxed] = []
     costs = [np.inf for _ in open_to]
     for place, recipe in enumerate(open_to):
@@ -243,6 +242,12 @@ def _preferred(
         reason=f"{proposal.reason}; number {chosen + 1} of {len(open_to)} began best",
     )
     return replace(candidate, proposal=realised), trials
+
+
+def _closed(candidate: Candidate) -> Candidate:
+    """Return a candidate with the first of its vectors alone."""
+    first = recipes(candidate.proposal.parameters)[0]
+    return replace(candidate, proposal=replace(candidate.proposal, parameters=first))
 
 
 def _brief(evaluator: Evaluator) -> Evaluator | None:

@@ -145,7 +145,7 @@ class Bayesian:
         rng: np.random.Generator,
     ) -> Iterator[Proposal]:
         known = vectors_of(space, archive)
-        for vector, where in first_looks(
+        for vector, where, _ in first_looks(
             space,
             known,
             n,

@@ -191,7 +191,7 @@ def _first(
     known = vectors_of(space, archive)
     taken = {tuple(v[d.name] for d in space.dimensions) for v in known}
     looks = list(first_looks(space, known, n, image_share=0.5, taken=taken, rng=rng))
-    looks += [(repeat(space, rng), "again") for _ in range(n - len(looks))]
+    looks += [(repeat(space, rng), "again", []) for _ in range(n - len(looks))]
     return [
         Proposal(
             parents=(),
@@ -199,5 +199,5 @@ def _first(
             parameters=vector,
             reason=f"no new child to be had: a whole boundary, drawn {where}",
         )
-        for vector, where in looks
+        for vector, where, _ in looks
     ]

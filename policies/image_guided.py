@@ -31,6 +31,8 @@ _TRIES: Final = 10
 class ImageGuided:
     """Add, remove and move columns, exchange species and shift a grain, as is seen.
 
+    Where the polarity of both grains is open, good boundaries are turned over as well.
+
     Reads the column residuals of the boundaries on the Pareto front and of the best by
     cost. Where they ask for nothing, or there is no image, it draws near the
     translation that the micrograph shows and edits the best a little.
@@ -62,8 +64,9 @@ class ImageGuided:
         taken = known_keys(archive)
         proposals: list[Proposal] = []
         while len(proposals) < n:
+            edits = wanted + _turns(space, parents, taken)
             for _ in range(_TRIES):
-                proposal = self._drawn(space, archive, wanted, parents, rng)
+                proposal = self._drawn(space, archive, edits, parents, rng)
                 if proposal.key() not in taken:
                     break
             taken.add(proposal.key())
@@ -127,6 +130,29 @@ def _edits(archive: Archive, parent: Evaluation) -> list[Edit]:
     if details.columns is None:
         return []
     return column_edits(details.bicrystal, details.columns)
+
+
+def _turns(
+    space: SearchSpace, parents: list[Evaluation], taken: set[str]
+) -> list[tuple[Edit, Evaluation]]:
+    """Return the turning of both polarities, of parents that were not turned yet.
+
+    Where both are open. The better a boundary's columns lie, the fewer residuals speak
+    for anything else; a weight of one column, whatever they say.
+    """
+    if sum(d.name.endswith("_polarity") for d in space.dimensions) < 2:
+        return []
+    edit = Edit(
+        mutation="turn_polarity",
+        parameters={},
+        weight=1.0,
+        reason="both polarities are open, and their twin has the same columns",
+    )
+    return [
+        (replace(edit, weight=edit.weight / (1 + rank) ** 2), parent)
+        for rank, parent in enumerate(parents)
+        if _proposal(parent, edit.mutation, {}, "").key() not in taken
+    ]
 
 
 def _shift_length(space: SearchSpace, archive: Archive) -> float:

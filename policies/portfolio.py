@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Interval, MinLen
 from autoloop.archive import Archive, image_cost
 from autoloop.domain import Evaluation, Proposal
 from autoloop.protocols import Policy
-from autoloop.structure.space import SearchSpace
+from autoloop.structure.space import OTHERS, SearchSpace
 from autoloop.surrogate.bandit import Arm, arms_of, drawn
 from autoloop.surrogate.design import first_looks, plain_is_settled, repeat
 from autoloop.surrogate.heating import heating
@@ -53,6 +53,11 @@ class Portfolio:
     heated_share : float
         Share of them, and of further looks, that is heated for a short while before it
         is relaxed: about twice the work, and out of basins too narrow to be met.
+    n_tried : int
+        Most boundaries that a first or further look relaxes for a few steps; the most
+        promising is relaxed to the end. Not with an image, which may show another state
+        than the lowest: after a few steps energies tell more than images do, and every
+        look at the metastable Si S9(221) fell into the ground state.
     half_life : float
         Evaluations after which a member's success counts half as much.
     """
@@ -63,6 +68,7 @@ class Portfolio:
     n_initial: Annotated[int, Ge(1)] = 8
     image_share: Annotated[float, Interval(ge=0, le=1)] = 0.6
     heated_share: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    n_tried: Annotated[int, Interval(ge=1, le=100)] = 16
     half_life: Annotated[float, Gt(0)] = 60.0
 
     def propose(
@@ -132,25 +138,29 @@ class Portfolio:
                 taken=taken,
                 rng=rng,
                 plain_first=not plain_is_settled(space, archive),
+                n_others=self._n_rivals(space),
             )
         )
         looks += [
-            (repeat(space, rng), "again: no new one left")
+            (repeat(space, rng), "again: no new one left", [])
             for _ in range(n - len(looks))
         ]
         return [
             Proposal(
                 parents=(),
                 mutation="assemble",
-                parameters={**vector, **heat},
+                parameters={**vector, **heat, **({OTHERS: others} if others else {})},
                 reason=f"{purpose}: a whole boundary, drawn {where}"
                 + (f", heated to {heat['temperature_k']:.0f} K" if heat else ""),
                 policy=_LOOKS,
             )
-            for (vector, where), heat in zip(
+            for (vector, where, others), heat in zip(
                 looks, self._heatings(space, n, rng), strict=True
             )
         ]
+
+    def _n_rivals(self, space: SearchSpace) -> int:
+        return self.n_tried - 1 if space.heatable and not space.measured else 0
 
     def _heatings(
         self, space: SearchSpace, n: int, rng: np.random.Generator

@@ -1,5 +1,9 @@
-"""Policies: by name or file to object, their options checked; which there are."""
+"""Policies: by name or file to object, their options checked; which there are.
 
+Also what they propose is checked here.
+"""
+
+from autoloop.plugins.checking import checked_batch
 from autoloop.plugins.listing import (
     Option,
     PolicyDescription,
@@ -21,6 +25,7 @@ __all__ = [
     "Option",
     "PolicyDescription",
     "PolicyError",
+    "checked_batch",
     "describe_policies",
     "describe_policy",
     "load_policy",

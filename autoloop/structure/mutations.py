@@ -9,7 +9,7 @@ element.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +52,8 @@ class Mutation:
         Parameters that together change nothing.
     compound_only : bool
         Whether it needs two species.
+    turns_polarity : bool
+        Whether it needs grains of open polarity.
     """
 
     n_parents: int
@@ -60,6 +62,7 @@ class Mutation:
     logarithmic: frozenset[str] = frozenset()
     neutral: Mapping[str, Any] = field(default_factory=dict)
     compound_only: bool = False
+    turns_polarity: bool = False
 
     def draw(self, rng: np.random.Generator) -> dict[str, float | int]:
         """Draw parameters from the whole of their ranges, none that change nothing."""
@@ -99,6 +102,23 @@ def _unchanged(
 ) -> Bicrystal:
     """Hand the parent on: molecular dynamics comes with the relaxation."""
     return parents[0]
+
+
+def _turned(
+    template: BoundaryTemplate,
+    parents: tuple[Bicrystal, ...],
+    parameters: Mapping[str, Any],
+) -> Bicrystal:
+    """Exchange the species of all atoms: the polarity of both grains turns.
+
+    The lattices stay where they are, so that an image shows the same columns with other
+    brightness: a twin that no edit of single columns leads to.
+    """
+    (parent,) = parents
+    if "turn_polarity" not in applicable(template):
+        raise SimulationError("turn_polarity: a grain's polarity is not open")
+    first, second = (species for species, _ in template.stoichiometry[:2])
+    return replace(parent, numbers=np.where(parent.numbers == first, second, first))
 
 
 _SAME: Final = 1e-3  # [Å]: far below any edit, far above rounding
@@ -148,6 +168,13 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         dimensions=(_share("rank"),),
         apply=_quiet(edits.convert),
         compound_only=True,
+    ),
+    "turn_polarity": Mutation(
+        n_parents=1,
+        dimensions=(),
+        apply=_quiet(_turned),
+        compound_only=True,
+        turns_polarity=True,
     ),
     "replicate": Mutation(
         n_parents=1,
@@ -269,8 +296,14 @@ def _refuse_same(built: Bicrystal, parent: Bicrystal, mutation: str) -> None:
 
 
 def applicable(template: BoundaryTemplate) -> tuple[str, ...]:
-    """Return the names of the mutations that a boundary's species allow."""
+    """Return the names of the mutations that a boundary's species allow.
+
+    And what is open of it: polarity is not turned where the image, or the user, knows.
+    """
     compound = len(template.stoichiometry) > 1
+    turnable = template.upper.open_polarity and template.lower.open_polarity
     return tuple(
-        name for name, m in MUTATIONS.items() if compound or not m.compound_only
+        name
+        for name, m in MUTATIONS.items()
+        if (compound or not m.compound_only) and (turnable or not m.turns_polarity)
     )

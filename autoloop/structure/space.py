@@ -16,9 +16,34 @@ from numpy.typing import NDArray
 
 HEATING: Final = ("temperature_k", "steps")
 """Parameters of molecular dynamics before a relaxation, of any proposal."""
+OTHERS: Final = "others"
+"""Parameter of an `assemble` proposal that leaves it open: a list of more vectors. Of
+all of them the one is relaxed and recorded that begins best (see `recipes`)."""
 MAX_TEMPERATURE_K: Final = 2000.0
 MAX_STEPS: Final = 20000
 """Longest dynamics, of 2 fs a step: minutes for a cell of a thousand atoms."""
+
+
+def recipes(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a proposal leaves open: its parameters with each of its vectors.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of an `assemble` proposal, with `OTHERS` or without.
+
+    Returns
+    -------
+    list of dict
+        Parameters without `OTHERS`; the first is the proposal's own vector.
+
+    Examples
+    --------
+    >>> recipes({"overlap": 0.4, "steps": 200, "others": [{"overlap": 0.6}]})
+    [{'overlap': 0.4, 'steps': 200}, {'overlap': 0.6, 'steps': 200}]
+    """
+    own = {name: v for name, v in parameters.items() if name != OTHERS}
+    return [own, *({**own, **other} for other in parameters.get(OTHERS, ()))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +132,17 @@ class SearchSpace:
         """Whether the parameters may stand in an `assemble` proposal.
 
         A vector of the space, and with it, if at all, `temperature_k` and `steps`: the
-        heating that comes before the relaxation.
+        heating that comes before the relaxation; and `others`: more vectors, of which
+        the most promising is taken.
         """
+        if OTHERS in parameters:
+            others = parameters[OTHERS]
+            own = {k: v for k, v in parameters.items() if k != OTHERS}
+            return (
+                isinstance(others, list | tuple)
+                and all(isinstance(o, Mapping) and self.contains(o) for o in others)
+                and self.allows(own)
+            )
         if not self.heatable or not set(parameters) >= set(HEATING):
             return self.contains(parameters)
         temperature, steps = (parameters[name] for name in HEATING)

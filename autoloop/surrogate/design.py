@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from autoloop.archive import Archive, alike
 from autoloop.structure.space import SearchSpace
-from autoloop.surrogate.pool import Key, Vector, distinct, rounded
+from autoloop.surrogate.pool import Key, Vector, distinct, rounded, vector_key
 
 _EXTRAS: Final = ("repeat_", "missing_")
 """Dimensions of larger cells and other densities: each value beyond the lowest makes a
 boundary that is dearer to relax and, more often than not, worse."""
 _N_PLAIN: Final = 2
 """So many first looks leave the extras alone; after them every other one does, and the
-others leave each of them alone with probability 0.5."""
+others leave each of them alone with probability 0.5, else take more than the lowest."""
 _TRIES: Final = 12
 """Draws of which the one furthest from all known points is taken: enough to avoid
 repeats, too few to drive the looks into the corners."""
@@ -39,6 +39,17 @@ def plain(
     """Return a vector with the lowest value of the named dimensions."""
     lowest = {d.name: int(d.low) for d in space.dimensions if d.name in set(names)}
     return {**vector, **lowest}
+
+
+def beyond(
+    space: SearchSpace, vector: Vector, left: Iterable[str], rng: np.random.Generator
+) -> Vector:
+    """Return a vector in which no extra has its lowest value but those left alone."""
+    moved = dict(vector)
+    for d in space.dimensions:
+        if d.name in set(extras(space)) - set(left) and vector[d.name] == int(d.low):
+            moved[d.name] = int(rng.integers(int(d.low), int(d.high))) + 1
+    return moved
 
 
 def plain_is_settled(space: SearchSpace, archive: Archive) -> bool:
@@ -68,8 +79,9 @@ def first_looks(
     taken: set[Key],
     rng: np.random.Generator,
     plain_first: bool = True,
-) -> Iterator[tuple[Vector, str]]:
-    """Yield up to `n` new vectors, each with where it was drawn.
+    n_others: int = 0,
+) -> Iterator[tuple[Vector, str, list[Vector]]]:
+    """Yield up to `n` new vectors, each with where it was drawn, and rivals of it.
 
     Parameters
     ----------
@@ -87,6 +99,9 @@ def first_looks(
         Source of the draws.
     plain_first : bool
         Whether plain cells come first and keep every other place.
+    n_others : int
+        Most rivals to a vector: drawn as it is, in the same size of cell and with the
+        same atoms missing, since otherwise the plainest would win.
     """
     scale = np.array(
         [w for d in space.dimensions for w in _WEIGHTS[d.kind]], dtype=np.float64
@@ -100,7 +115,7 @@ def first_looks(
         def draw(simple: bool = simple, near: bool = near) -> Vector:
             vector = space.sample_near_image(rng) if near else space.sample(rng)
             left = [e for e in all_extras if simple or rng.random() < 0.5]
-            return plain(space, vector, left)
+            return beyond(space, plain(space, vector, left), left, rng)
 
         pool = list(distinct(space, draw, _TRIES, set(taken)))
         if not pool:
@@ -112,7 +127,16 @@ def first_looks(
         seen = np.vstack((seen.reshape(-1, features.shape[1]), features[chosen]))
         taken.add(tuple(pool[chosen][d.name] for d in space.dimensions))
         where = "near the translation that the micrograph shows" if near else "anywhere"
-        yield pool[chosen], where
+        yield pool[chosen], where, rivals(space, draw, pool[chosen], n_others)
+
+
+def rivals(
+    space: SearchSpace, draw: Callable[[], Vector], vector: Vector, n: int
+) -> list[Vector]:
+    """Return up to `n` distinct draws with the extras of a vector, without itself."""
+    same = {name: vector[name] for name in extras(space)}
+    known = {vector_key(space, vector)}
+    return list(distinct(space, lambda: {**draw(), **same}, max(n, 0), known))
 
 
 def repeat(space: SearchSpace, rng: np.random.Generator) -> Vector:

@@ -30,7 +30,7 @@ from autoloop.domain import (
 from autoloop.errors import InstallationError, SimulationError
 from autoloop.protocols import Outcome, Timing
 from autoloop.records import Record, unpack
-from autoloop.structure.space import Dimension, SearchSpace
+from autoloop.structure.space import Dimension, SearchSpace, recipes
 
 FAULTS = (
     "segfault",
@@ -209,7 +209,8 @@ _DEEDS: dict[str, Callable[[], None]] = {
 
 
 def _bicrystal(candidate: Candidate, n_atoms: int) -> Bicrystal:
-    vector = np.hstack(list(candidate.proposal.parameters.values())).astype(float)
+    first = recipes(candidate.proposal.parameters)[0]
+    vector = np.hstack(list(first.values())).astype(float)
     positions = np.resize(vector, (n_atoms, 3))
     if candidate.parents:
         positions += np.mean([p.positions for p in candidate.parents], axis=0)

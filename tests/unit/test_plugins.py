@@ -10,8 +10,10 @@ from autoloop.plugins import (
     PolicyError,
     load_policy,
     nearest,
+    own_files,
     policy_file,
     policy_names,
+    with_absolute_files,
 )
 from autoloop.protocols import Policy
 
@@ -96,6 +98,26 @@ def test_policies_within_policies(base: Path) -> None:
     assert [vars(member)["steps"] for member in values["members"]] == [5, 9]
     assert vars(values["first"])["steps"] == 9
     assert vars(values["by_name"]["a"])["steps"] == 9
+
+
+def test_own_files_are_found_among_members(base: Path) -> None:
+    nested = {"name": "./everything.py", "options": {"members": ["anneal"]}}
+    for options in (
+        {"members": ["bayesian", "./everything.py"]},
+        {"members": [nested], "n_initial": 3},
+        {"by_name": {"a": nested}},
+    ):
+        found = own_files("portfolio", options, base)
+        assert found == {"./everything.py": (base / "everything.py").resolve()}
+        absolute = with_absolute_files(options, base)
+        assert str(base / "everything.py") in str(absolute)
+        # In any other folder it means the same file.
+        assert list(own_files("portfolio", absolute, Path("/")).values()) == list(
+            found.values()
+        )
+    assert own_files("portfolio", {"members": ["anneal"]}, base) == {}
+    own = own_files("./everything.py", {}, base)
+    assert list(own) == ["./everything.py"]
 
 
 REFUSED = {

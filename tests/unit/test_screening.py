@@ -9,7 +9,7 @@ import pytest
 
 from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Proposal, Score
-from autoloop.screening import AUDITED, FEWEST, MARGIN, ScreeningRule
+from autoloop.screening import AUDITED, FEWEST, MARGIN, ScreeningRule, early_look
 
 
 def archive(
@@ -41,18 +41,18 @@ def archive(
 def test_nothing_is_given_up_before_enough_is_known() -> None:
     rule = ScreeningRule(energy_share=1.0)
     n = FEWEST - 1
-    assert rule.look(archive([1.0] * n, [0.1] * n), 0) is None
-    assert rule.look(archive([1.0] * (n + 1), [0.1] * (n + 1)), 0) is not None
+    assert rule.bound(archive([1.0] * n, [0.1] * n)) is None
+    assert rule.bound(archive([1.0] * (n + 1), [0.1] * (n + 1))) is not None
 
 
 def test_with_energy_alone_the_bound_is_best_margin_and_drop() -> None:
     n = FEWEST
-    look = ScreeningRule(energy_share=1.0).look(
-        archive(np.linspace(0.5, 2.0, n).tolist(), [0.2] * n), 0
+    bound = ScreeningRule(energy_share=1.0).bound(
+        archive(np.linspace(0.5, 2.0, n).tolist(), [0.2] * n)
     )
-    assert look is not None
+    assert bound is not None
     # a quarter more than the largest drop seen
-    assert look.highest_j_per_m2 == pytest.approx(0.5 + MARGIN + 1.25 * 0.2)
+    assert bound == pytest.approx(0.5 + MARGIN + 1.25 * 0.2)
 
 
 def test_a_better_image_makes_up_for_energy() -> None:
@@ -61,38 +61,41 @@ def test_a_better_image_makes_up_for_energy() -> None:
     # the best by cost has image 0.1; another has the better image 0.0
     energies, images = [0.5] * n, [0.1] + [0.4] * (n - 2) + [0.0]
     energies[-1] = 1.5
-    look = ScreeningRule(energy_share=share).look(
-        archive(energies, [0.0] * n, images, share), 0
+    bound = ScreeningRule(energy_share=share).bound(
+        archive(energies, [0.0] * n, images, share)
     )
-    assert look is not None
+    assert bound is not None
     best = share * 0.5 + 0.1
-    assert look.highest_j_per_m2 == pytest.approx((best + MARGIN) / share)
+    assert bound == pytest.approx((best + MARGIN) / share)
     # at the bound, with the best image, the cost is that of the best and the margin
-    assert share * look.highest_j_per_m2 + 0.0 == pytest.approx(best + MARGIN)
+    assert share * bound + 0.0 == pytest.approx(best + MARGIN)
 
 
 def test_nothing_as_good_as_what_was_seen_is_given_up() -> None:
     rng = np.random.default_rng(1)
     energies, drops = rng.uniform(0.5, 2.0, 60), rng.uniform(0.0, 0.3, 60)
-    look = ScreeningRule(energy_share=1.0).look(
-        archive(energies.tolist(), drops.tolist()), 0
+    bound = ScreeningRule(energy_share=1.0).bound(
+        archive(energies.tolist(), drops.tolist())
     )
-    assert look is not None
+    assert bound is not None
     good = energies <= energies.min() + MARGIN
-    assert np.all((energies + drops)[good] <= look.highest_j_per_m2)
-    assert np.any(energies + drops > look.highest_j_per_m2)
+    assert np.all((energies + drops)[good] <= bound)
+    assert np.any(energies + drops > bound)
 
 
 def test_wrecks_do_not_raise_the_bound() -> None:
     n = FEWEST
     energies, drops = [0.5] * (n - 2) + [3.0, 3.0], [0.1] * (n - 2) + [4.0, 4.0]
-    look = ScreeningRule(energy_share=1.0).look(archive(energies, drops), 0)
-    assert look is not None
-    assert look.highest_j_per_m2 == pytest.approx(0.5 + MARGIN + 1.25 * 0.1)
+    bound = ScreeningRule(energy_share=1.0).bound(archive(energies, drops))
+    assert bound is not None
+    assert bound == pytest.approx(0.5 + MARGIN + 1.25 * 0.1)
 
 
 def test_one_in_a_fixed_number_is_audited() -> None:
     n = FEWEST
     known = archive([1.0] * n, [0.1] * n)
-    looks = [ScreeningRule(energy_share=1.0).look(known, p) for p in range(4 * AUDITED)]
+    bound = ScreeningRule(energy_share=1.0).bound(known)
+    assert early_look(None, AUDITED - 1) is None
+    looks = [early_look(bound, position) for position in range(4 * AUDITED)]
+    assert {look and look.highest_j_per_m2 for look in looks} == {bound}
     assert sum(look is not None and look.audited for look in looks) == 4

@@ -14,7 +14,7 @@ from autoloop.policies.portfolio import Portfolio
 
 from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Proposal, Score, candidate_id, stream
-from autoloop.structure.space import Dimension, SearchSpace
+from autoloop.structure.space import OTHERS, Dimension, SearchSpace
 from autoloop.testing.policies import example_details
 
 PLAIN = SearchSpace(
@@ -198,6 +198,34 @@ def test_image_guided_without_an_image_still_answers() -> None:
     assert len({p.key() for p in proposals}) == 20
     assert any(p.parents for p in proposals)
     assert any(not p.parents for p in proposals)
+
+
+def test_good_boundaries_are_turned_once_where_both_polarities_are_open() -> None:
+    polarities = [
+        Dimension(name=f"{grain}_polarity", kind="integer", low=0, high=1)
+        for grain in ("upper", "lower")
+    ]
+    for n_open, n_turned in ((0, 0), (1, 0), (2, 4)):
+        space = replace(PLAIN, dimensions=(*PLAIN.dimensions, *polarities[:n_open]))
+        known = story(space, ssim=0.9, emd_angstrom_per_column=0.2)
+        archive = Archive(known, load_details=lambda _: example_details())
+        proposals = ImageGuided().propose(space, archive, 60, stream(1, 0))
+        turned = [p for p in proposals if p.mutation == "turn_polarity"]
+        assert len(turned) == n_turned
+        assert len({p.parents for p in turned}) == n_turned
+        assert len({p.key() for p in proposals}) == 60
+
+
+def test_looks_leave_the_choice_among_rivals_open() -> None:
+    portfolio = Portfolio(members=(Genetic(),), n_tried=5)
+    proposals = portfolio.propose(LARGE, Archive(), 12, stream(1, 0))
+    assert [len(p.parameters.get(OTHERS, ())) for p in proposals] == 12 * [4]
+    assert all(LARGE.allows(p.parameters) for p in proposals)
+    # No model that can be stopped early; an image, which may show a higher state.
+    shown = {"measured": {"shift_u": 0.3}, "measured_sigma": {"shift_u": 0.1}}
+    for closed in (replace(LARGE, heatable=False), replace(LARGE, **shown)):
+        for proposal in portfolio.propose(closed, Archive(), 12, stream(1, 0)):
+            assert OTHERS not in proposal.parameters
 
 
 def test_nothing_is_heated_where_energies_know_no_dynamics() -> None:

@@ -67,6 +67,39 @@ def test_parameters_are_drawn_from_their_ranges(name: str) -> None:
         assert not mutation.neutral or drawn != mutation.neutral
 
 
+def test_turning_polarity_exchanges_species_and_moves_nothing(
+    template: BoundaryTemplate,
+) -> None:
+    turn = Candidate(
+        id="0001-00",
+        cycle=1,
+        index=0,
+        proposal=Proposal(parents=("a",), mutation="turn_polarity", parameters={}),
+        parents=(assemble(template, PARAMETERS),),
+    )
+    rng = np.random.default_rng(0)
+    with pytest.raises(SimulationError, match="polarity is not open"):
+        build(template, turn, rng, stoichiometric=False)
+    boundary = GrainBoundary(
+        **{
+            name: Grain(crystal=find_crystal("CdTe"), zone_axis=(0, 0, 1), up=up)
+            for name, up in (("upper", (3, 1, 0)), ("lower", (3, -1, 0)))
+        }
+    )
+    both = build_template(boundary, boundary, cutoff=5.5, open_polarity=(True, True))
+    turned = build(both, turn, rng, stoichiometric=False)
+    before = turn.parents[0]
+    np.testing.assert_array_equal(turned.positions, before.positions)
+    np.testing.assert_array_equal(turned.numbers == 48, before.numbers == 52)
+    # As if the other polarity of both grains had been assembled.
+    reverse = {**PARAMETERS, "upper_polarity": 1, "lower_polarity": 1}
+    expected = assemble(both, reverse)
+    blocks = expected.regions != 0
+    np.testing.assert_array_equal(
+        turned.numbers[turned.regions != 0], expected.numbers[blocks]
+    )
+
+
 def test_lengths_of_annealing_are_drawn_by_their_logarithm() -> None:
     rng = np.random.default_rng(5)
     steps = [MUTATIONS["anneal"].draw(rng)["steps"] for _ in range(2000)]

@@ -1,11 +1,17 @@
 """First looks: plain first, spread, never twice."""
 
+
 import numpy as np
 
 from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Proposal, Score, candidate_id
 from autoloop.structure.space import Dimension, SearchSpace
-from autoloop.surrogate.design import first_looks, plain_is_settled, repeat
+from autoloop.surrogate.design import (
+    extras,
+    first_looks,
+    plain_is_settled,
+    repeat,
+)
 from autoloop.testing.policies import example_space, small_space
 
 WIDE = SearchSpace(
@@ -24,7 +30,7 @@ def looks(space, n, known=(), seed=0, image_share=0.5):
     rng = np.random.default_rng(seed)
     taken = {tuple(v[d.name] for d in space.dimensions) for v in known}
     found = first_looks(space, known, n, image_share=image_share, taken=taken, rng=rng)
-    return [vector for vector, _ in found]
+    return [vector for vector, _, _ in found]
 
 
 def test_plain_cells_come_first_and_stay_at_least_half() -> None:
@@ -33,6 +39,25 @@ def test_plain_cells_come_first_and_stay_at_least_half() -> None:
     assert plain[1]
     assert all(plain[2::2])
     assert not all(plain)
+
+
+def test_what_is_not_plain_is_larger_or_looser_or_both() -> None:
+    for vector in looks(WIDE, 60)[3::2]:
+        assert all(vector[name] in (0, 1, 2) for name in extras(WIDE))
+    both = {(v["repeat_z"], v["missing_0"]) for v in looks(WIDE, 60)}
+    assert {(2, 0), (1, 1), (1, 2), (2, 1), (2, 2)} <= both
+
+
+def test_rivals_share_the_extras_of_a_look_and_nothing_else() -> None:
+    rng = np.random.default_rng(1)
+    found = first_looks(WIDE, [], 12, image_share=0.5, taken=set(), rng=rng, n_others=7)
+    for vector, _, others in found:
+        assert len(others) == 7
+        assert all(WIDE.contains(other) for other in others)
+        for name in extras(WIDE):
+            assert {other[name] for other in others} == {vector[name]}
+        shifts = {vector["shift_u"], *(other["shift_u"] for other in others)}
+        assert len(shifts) == 8
 
 
 def test_a_batch_goes_on_where_the_last_one_ended() -> None:
@@ -96,6 +121,6 @@ def test_plain_cells_are_settled_when_all_looks_agree() -> None:
     found = first_looks(
         WIDE, [], 30, image_share=0, taken=set(), rng=rng, plain_first=False
     )
-    plain = [v["repeat_z"] == 1 and v["missing_0"] == 0 for v, _ in found]
+    plain = [v["repeat_z"] == 1 and v["missing_0"] == 0 for v, _, _ in found]
     # repeat 1 with 3/4, missing 0 with 2/3: half; three sigma of 30 draws are 27 %
     assert np.mean(plain) < 0.8
