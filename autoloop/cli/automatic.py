@@ -50,7 +50,12 @@ def identified(arguments: Arguments) -> Identified:
     from autoloop.preparation.identification import identify
 
     library = load(arguments.library)
-    crop = getattr(arguments, "crop", None)
+    crop = arguments.crop
+    if crop and not (crop[0] < crop[1] and crop[2] < crop[3]):
+        raise ConfigError(
+            f"--crop {' '.join(map(str, crop))} is empty; give first row, row after "
+            "the last, first column, column after the last"
+        )
     try:
         micrograph = read_micrograph(
             arguments.image, pixel_size=arguments.pixel_size, index=arguments.index

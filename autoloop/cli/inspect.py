@@ -45,14 +45,6 @@ def add_to(verbs: Verbs) -> None:
     add_image_arguments(parser)
     add_place(parser)
     parser.add_argument(
-        "--crop",
-        metavar=("R0", "R1", "C0", "C1"),
-        nargs=4,
-        type=natural,
-        help="first row, row after the last, first column, column after the last "
-        "(default: all that is a micrograph)",
-    )
-    parser.add_argument(
         "--figure", metavar="F.png", type=Path, help="draw what was read into a PNG"
     )
     add_json(parser)
@@ -81,6 +73,14 @@ def add_image_arguments(parser: Parser) -> None:
         metavar="N",
         type=natural,
         help="which image of a file that holds several, counted from 0",
+    )
+    parser.add_argument(
+        "--crop",
+        metavar=("R0", "R1", "C0", "C1"),
+        nargs=4,
+        type=natural,
+        help="first row, row after the last, first column, column after the last "
+        "(default: all that is a micrograph)",
     )
 
 
@@ -120,7 +120,7 @@ def inspected(arguments: Arguments) -> Inspection:
             f"{len(names)} crystals are given ({', '.join(names)}); a boundary has two "
             "grains: give --crystal once or twice"
         )
-    crop = getattr(arguments, "crop", None)
+    crop = arguments.crop
     if crop and not (crop[0] < crop[1] and crop[2] < crop[3]):
         raise ConfigError(
             f"--crop {' '.join(map(str, crop))} is empty; give first row, row after "

@@ -78,6 +78,12 @@ class Pose:
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     @property
+    def strain(self) -> float:
+        """Logarithm of the larger stretch over the smaller."""
+        larger, smaller = np.linalg.svd(self.matrix, compute_uv=False)
+        return float(np.log(larger / smaller))
+
+    @property
     def mirrored(self) -> bool:
         """Whether the view is seen from behind."""
         return bool(np.linalg.det(self.matrix) < 0)

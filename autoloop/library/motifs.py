@@ -3,7 +3,8 @@
 Runners-up of a search are rarely nonsense: they share bonds, rows or whole layers with
 what the image shows. A column is shared locally if the view has one with the same
 neighbours, however it is turned; columns that touch and are found in the view under one
-and the same turn are a shared extended motif.
+and the same turn are a shared extended motif. The other way round, the `kinds` of
+column that the image has are looked for in a view: `occurrences`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from numpy.typing import NDArray
 
 from autoloop.domain import Columns
 from autoloop.library.alignment import Pose
-from autoloop.library.scores import Query, matched, sites, view_in_pose
-from autoloop.library.spectra import PIXEL
+from autoloop.library.scores import Query, is_inside, matched, sites, view_in_pose
 from autoloop.library.views import View
 from autoloop.microscopy.features import (
     N_ANGLES,
@@ -36,6 +36,8 @@ SAME: Final = 1.5
 none displaced, which counts 2."""
 MOST: Final = 40
 """Columns of a view, nearest to its middle, that motifs are taken from."""
+MOST_KINDS: Final = 4
+"""Kinds of column that an image is taken apart into, the commonest first."""
 TOUCHING: Final = 1.5
 """Distance of columns that touch, over their usual one."""
 
@@ -72,14 +74,100 @@ class Shared:
         return float(np.mean(self.extended)) if len(self.local) else 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kinds:
+    """The kinds of column of an image.
+
+    Attributes
+    ----------
+    positions : (n, 2) float array
+        Columns whose neighbourhood it shows [Å from its middle, y up].
+    labels : (n,) int array
+        Kind of each, from 0, the commonest first; -1 for those of no kind.
+    density : (k, g) float array
+        A neighbourhood of each kind.
+    """
+
+    positions: Array
+    labels: Indices
+    density: Array
+
+    def __len__(self) -> int:
+        return len(self.density)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Occurrences:
+    """Where a view has the kinds of column of an image.
+
+    Attributes
+    ----------
+    positions : (m, 2) float array
+        Columns of the view as it lies in the image [Å from its middle, y up].
+    labels : (m,) int array
+        Kind of each, -1 where the image has none like it.
+    turn_deg : (m,) float array
+        The turn of each against the image [degrees].
+    """
+
+    positions: Array
+    labels: Indices
+    turn_deg: Array
+
+    def share(self, kind: int) -> float:
+        """Return the share of the view's columns that are of a kind."""
+        return float(np.mean(self.labels == kind)) if len(self.labels) else 0.0
+
+
+def kinds(query: Query) -> Kinds:
+    """Take the columns of a patch apart by their neighbourhoods, as they lie."""
+    positions, density = _whole(query.columns, len(query.patch))
+    labels = np.full(len(positions), -1)
+    leaders: list[int] = []
+    known = np.ones_like(density)
+    alike = pairwise_amiss(density, known, density, known) <= SAME
+    while len(leaders) < MOST_KINDS and np.any(labels < 0):
+        free = alike & (labels < 0)[:, None] & (labels < 0)[None]
+        leader = int(np.argmax(free.sum(axis=1)))
+        if free[leader].sum() < 2:  # what does not repeat is no kind
+            break
+        labels[free[leader]] = len(leaders)
+        leaders.append(leader)
+    return Kinds(positions=positions, labels=labels, density=density[leaders])
+
+
+def occurrences(query: Query, sought: Kinds, seen: View, pose: Pose) -> Occurrences:
+    """Return where a view in its pose has kinds of column, under any turn."""
+    columns = _view_columns(query, seen, pose)
+    positions, density = _whole(columns, len(query.patch))
+    labels, turn = np.full(len(positions), -1), np.zeros(len(positions))
+    if len(positions) and len(sought):
+        known, whole = np.ones_like(density), np.ones_like(sought.density)
+        amiss = np.array(
+            [
+                pairwise_amiss(density, known, turned(sought.density, steps), whole)
+                for steps in range(N_ANGLES)
+            ]
+        )  # turns, columns, kinds
+        # of the turns that do, the smallest: a kind is a site of the image as it lies
+        steps = np.arange(N_ANGLES)
+        order = np.argsort(np.minimum(steps, N_ANGLES - steps), kind="stable")
+        does = amiss[order] <= SAME
+        first = does.argmax(axis=0)  # columns, kinds
+        misses = np.take_along_axis(amiss[order], first[None], axis=0)[0]
+        cost = np.where(does.any(axis=0), first + misses / (1.0 + SAME), np.inf)
+        kind = cost.argmin(axis=1)
+        rows = np.arange(len(positions))
+        labels = np.where(np.isfinite(cost[rows, kind]), kind, -1)
+        angles = order[first[rows, kind]] * 360.0 / N_ANGLES
+        turn = np.where(angles > 180.0, angles - 360.0, angles)
+    return Occurrences(positions=positions, labels=labels, turn_deg=turn)
+
+
 def shared_motifs(query: Query, seen: View, pose: Pose) -> Shared:
     """Return which columns of a patch a view in its pose has too."""
-    n = len(query.patch)
-    image = matched(query, view_in_pose(seen, pose, n, pose.blur))
-    if not np.any(image):  # as dark as the patch is bright: shown as it is
-        image = view_in_pose(seen, pose, n, pose.blur)
-    view_columns = sites(image, query.noise, added=True)
-    positions, amiss = _amiss(query.columns, view_columns, n)
+    view_columns = _view_columns(query, seen, pose)
+    positions, amiss = _amiss(query.columns, view_columns, len(query.patch))
     if not len(positions):
         nothing = np.zeros(0, bool)
         return Shared(
@@ -103,29 +191,38 @@ def shared_motifs(query: Query, seen: View, pose: Pose) -> Shared:
     )
 
 
+def _view_columns(query: Query, seen: View, pose: Pose) -> Columns:
+    """Return the columns that an image of a view would show, where the patch is."""
+    image = view_in_pose(seen, pose, len(query.patch), pose.blur)
+    brought = matched(query, image)
+    # as dark as the patch is bright: shown as it is
+    return sites(brought if np.any(brought) else image, query.noise, added=True)
+
+
+def _whole(columns: Columns, n_pixels: int) -> tuple[Array, Array]:
+    """Return columns (n, 2) that are wholly seen, and their neighbourhoods (n, g)."""
+    if not len(columns):
+        return np.zeros((0, 2)), np.zeros((0, N_ANGLES))
+    inside = is_inside(columns.positions, n_pixels, RADIUS)
+    return columns.positions[inside], neighbourhoods(columns, 1.0).density[inside]
+
+
 def _amiss(ours: Columns, theirs: Columns, n_pixels: int) -> tuple[Array, Array]:
     """Return columns (k, 2) that are wholly seen, and what is amiss with each.
 
     Of the view's columns the one that is most like it, for each turn: (turns, k).
     """
-    half = n_pixels * PIXEL / 2
-    inside = np.max(np.abs(ours.positions), axis=1) < half - RADIUS
-    own = neighbourhoods(ours, 1.0)
-    order = np.argsort(np.max(np.abs(theirs.positions), axis=1), kind="stable")
-    order = order[np.max(np.abs(theirs.positions[order]), axis=1) < half - RADIUS]
-    if not inside.any() or not len(order):
+    places, density = _whole(ours, n_pixels)
+    others, other = _whole(theirs, n_pixels)
+    if not len(places) or not len(others):
         return np.zeros((0, 2)), np.zeros((N_ANGLES, 0))
-    other = neighbourhoods(theirs, 1.0)
-    models = order[:MOST]
-    whole = np.ones_like(own.density[inside])
-    known = np.ones_like(other.density[models])
+    models = np.argsort(np.max(np.abs(others), axis=1), kind="stable")[:MOST]
+    whole, known = np.ones_like(density), np.ones_like(other[models])
     amiss = [
-        pairwise_amiss(
-            own.density[inside], whole, turned(other.density[models], steps), known
-        ).min(axis=1)
+        pairwise_amiss(density, whole, turned(other[models], steps), known).min(axis=1)
         for steps in range(N_ANGLES)
     ]
-    return ours.positions[inside], np.array(amiss)
+    return places, np.array(amiss)
 
 
 def _largest_group(positions: Array, chosen: Flags) -> Flags:

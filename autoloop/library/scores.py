@@ -113,7 +113,12 @@ def prepare_query(patch: Array) -> Query:
 
 def figures(query: Query, seen: View, pose: Pose) -> Figures:
     """Return how alike a patch and a view in its pose are."""
-    image = matched(query, view_in_pose(seen, pose, len(query.patch), pose.blur))
+    return compared(query, view_in_pose(seen, pose, len(query.patch), pose.blur))
+
+
+def compared(query: Query, image: Array) -> Figures:
+    """Return how alike a patch and the image (n, n) of a view are."""
+    image = matched(query, image)
     n = len(query.patch)
     ours, theirs = query.columns, sites(image, query.noise, added=True)
     distance = CAP  # where one shows no columns at all
@@ -190,9 +195,18 @@ def sites(values: Array, noise: float, *, added: bool = False) -> Columns:
     return Columns(positions=np.column_stack((x, y)), intensities=middle)
 
 
+def is_inside(positions: Array, n_pixels: int, margin: float) -> NDArray[np.bool_]:
+    """Whether places (k, 2) lie in a patch (n, n), away from its edges by a margin.
+
+    All in Å, the places from its middle.
+    """
+    half = n_pixels * PIXEL / 2
+    return np.asarray(np.max(np.abs(positions), axis=1) < half - margin)
+
+
 def _at_edge(columns: Columns, n_pixels: int) -> NDArray[np.bool_]:
-    half = n_pixels * PIXEL / 2 - PIXEL  # the outermost pixels are no maxima
-    return np.asarray(np.max(np.abs(columns.positions), axis=1) > half - CAP)
+    # the outermost pixels are no maxima
+    return ~is_inside(columns.positions, n_pixels, PIXEL + CAP)
 
 
 @cache

@@ -4,13 +4,14 @@
    blurs of the query.
 2. 120 of them: rings of the spectrum, turned over each other; tells turn and hand.
 3. 40: poses in Fourier space (`autoloop.library.alignment`).
-4. 10: images drawn in that pose, and their scores (`autoloop.library.scores`).
+4. 10: images drawn in that pose, their scores, and whether the best of them fits
+   (`autoloop.library.answers`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from autoloop.domain import Image
 from autoloop.errors import DataError
-from autoloop.library.alignment import Pose, laid_over, pattern_of
+from autoloop.library.alignment import laid_over, pattern_of
+from autoloop.library.answers import Answer, Try, answer
 from autoloop.library.peaks import Peaks, peaks_of
-from autoloop.library.scores import Figures, Query, figures, prepare_query
 from autoloop.library.spectra import (
     PIXEL,
     Single,
@@ -34,7 +35,7 @@ from autoloop.library.spectra import (
     turn_matrix,
     turned_over,
 )
-from autoloop.library.store import Library, Name
+from autoloop.library.store import Library
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -53,15 +54,6 @@ STRONGEST_AT: Final = (0.24, 0.32, 0.42, 0.56)
 """Where the middle of the spectrum may lie, where the pixel size is unknown [1/Å]."""
 UNKNOWN_BOUND: Final = 0.16
 """Share by which each of those may be off: they then overlap."""
-SIZE_COST: Final = 0.02
-"""What it costs a score that the size of a crystal is off by all of the bound. Little:
-it tells crystals apart that differ in nothing else."""
-FITS: Final = 0.97
-"""Least power of all peaks that an entry explains, if it is to fit. 19 of 20 simulated
-targets are explained to 0.97 by their own entry, at any distortion tried; of views
-whose structure is left out 1 in 10 has another entry that explains so much. A real
-image with some tilt or aberration is no such sum: of both grains of a measured CdTe
-boundary CdTe explains 0.95, and is the nearest without fitting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,59 +66,6 @@ class Depth:
 
 
 THOROUGH: Final = Depth()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Match:
-    """An entry that may be what an image shows.
-
-    Attributes
-    ----------
-    index : int
-        In the library.
-    name : Name
-        What it is.
-    pose : Pose
-        How it lies in the patch of the image that was compared.
-    figures : Figures
-        How alike both are there.
-    pixel_size : float
-        Of the image, if it is this crystal at its size [Å].
-    score : float
-        At most 1; what matches are ordered by: that of `figures`, less what another
-        size than expected costs.
-    query : Query
-        The patch that was compared; where the pixel size is not known, at the one that
-        suits this entry.
-    """
-
-    index: int
-    name: Name
-    pose: Pose
-    figures: Figures
-    pixel_size: float
-    score: float
-    query: Query
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answer:
-    """What a library says of an image.
-
-    Attributes
-    ----------
-    fits : bool
-        Whether the first match explains the image.
-    confidence : float
-        0 to 1: how much of what the best entry that looks otherwise leaves unexplained
-        the first one explains; 0 where nothing fits.
-    matches : tuple of Match
-        Best first.
-    """
-
-    fits: bool
-    confidence: float
-    matches: tuple[Match, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -185,11 +124,41 @@ def search(
     DataError
         If the image is too small, or the library empty.
     """
+    tries = laid_over_all(
+        library, values, pixel_size, bound=bound, depth=depth, without=without
+    )
+    if not tries:
+        raise DataError(
+            "no entry of the library has anything in common with the image; check the "
+            "pixel size, and that columns are bright on dark"
+        )
+    found = answer(
+        library,
+        tries[: max(depth.scored, top)],
+        None if pixel_size is None else float(np.log1p(bound)),
+    )
+    return replace(found, matches=found.matches[:top])
+
+
+def laid_over_all(
+    library: Library,
+    values: Array,
+    pixel_size: float | None,
+    *,
+    bound: float = SCALE_BOUND,
+    depth: Depth = THOROUGH,
+    without: Sequence[int] = (),
+) -> list[Try]:
+    """Return the entries that may be what an image shows, laid over it.
+
+    The first three steps of a search, whose parameters these are; what explains most
+    comes first. Each entry comes once.
+    """
     if not len(library):
         raise DataError("the library has no entries; run 'autoloop library build'")
     sizes = _guessed(values) if pixel_size is None else [pixel_size]
     bound = UNKNOWN_BOUND if pixel_size is None else bound
-    tried: dict[int, _Try] = {}
+    tried: dict[int, Try] = {}
     for size in sizes:
         seen = _seen(values, size)
         hits = nearest(
@@ -201,23 +170,7 @@ def search(
             known = tried.get(one.index)
             if known is None or one.pose.explained > known.pose.explained:
                 tried[one.index] = one
-    if not tried:
-        raise DataError(
-            "no entry of the library has anything in common with the image; check the "
-            "pixel size, and that columns are bright on dark"
-        )
-    best = sorted(tried.values(), key=lambda one: -one.pose.explained)
-    cost = 0.0 if pixel_size is None else SIZE_COST / float(np.log1p(bound)) ** 2
-    return _scored(library, best[: max(depth.scored, top)], top, cost)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Try:
-    """An entry, the image it was laid over, and how."""
-
-    index: int
-    seen: _Seen
-    pose: Pose
+    return sorted(tried.values(), key=lambda one: -one.pose.explained)
 
 
 def _seen(values: Array, pixel_size: float) -> _Seen:
@@ -272,14 +225,16 @@ def nearest(
     )
 
 
-def _aligned(library: Library, seen: _Seen, hits: Hits, most: int) -> list[_Try]:
+def _aligned(library: Library, seen: _Seen, hits: Hits, most: int) -> list[Try]:
     """Turn the rings over each other, and lay the best over the image."""
     tries = []
     for k, turn, second_hand in _turned(library, seen, hits, most):
         matrix = turn_matrix(turn, 1.0 / hits.factor[k], second_hand)
         index = int(hits.index[k])
         pose = laid_over(seen.peaks, pattern_of(library.view(index)), matrix)
-        tries.append(_Try(index=index, seen=seen, pose=pose))
+        tries.append(
+            Try(index=index, patch=seen.patch, pixel_size=seen.pixel_size, pose=pose)
+        )
     return tries
 
 
@@ -302,41 +257,6 @@ def _turned(
         for hand in (0, 1)
         if merits[hand, k] >= BOTH_HANDS * best[k]
     ]
-
-
-def _scored(library: Library, tries: list[_Try], top: int, cost: float) -> Answer:
-    """Draw the best entries in their poses, score them, and order them.
-
-    `cost` is that of the square of the logarithm of their scale.
-    """
-    queries: dict[float, Query] = {}
-    found = []
-    for one in tries:
-        size = one.seen.pixel_size
-        if size not in queries:
-            queries[size] = prepare_query(one.seen.patch)
-        own = figures(queries[size], library.view(one.index), one.pose)
-        found.append(
-            Match(
-                index=one.index,
-                name=library.names[one.index],
-                pose=one.pose,
-                figures=own,
-                pixel_size=size / one.pose.scale,
-                score=float(own.score - cost * np.log(one.pose.scale) ** 2),
-                query=queries[size],
-            )
-        )
-    found.sort(key=lambda match: -match.score)
-    first, rest = found[0], found[1:]
-    other = max((match.pose.explained for match in rest), default=0.0)
-    gap = (first.pose.explained - other) / max(1.0 - other, 1e-9)
-    fits = first.pose.explained >= FITS
-    return Answer(
-        fits=fits,
-        confidence=float(np.clip(gap, 0.0, 1.0)) if fits else 0.0,
-        matches=tuple(found[:top]),
-    )
 
 
 def _guessed(values: Array) -> list[float]:

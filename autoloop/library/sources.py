@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from autoloop.errors import DataError, InstallationError
 
@@ -74,11 +74,47 @@ def crystal_sources(
     return names
 
 
+def find_source(name: str, sources: Mapping[str, Any]) -> str:
+    """Return what `find_crystal` makes a crystal of the library from.
+
+    Parameters
+    ----------
+    name : str
+        As entries call it: a built-in name, or that of a file without its ending.
+    sources : mapping
+        As `store.Library.sources`; folders in it are looked through.
+
+    Raises
+    ------
+    DataError
+        If there is neither such a name nor such a file any more.
+    """
+    from autoloop.structure.crystals import crystal_names
+
+    if name in crystal_names():
+        return name
+    folders = [Path(folder) for folder in sources.get("folders", ())]
+    files = [file for folder in folders if folder.is_dir() for file in _found(folder)]
+    if prototype_version() is not None:
+        files += prototype_files()
+    for file in files:
+        if file.stem == name:
+            return str(file)
+    raise DataError(
+        f"the structure file of {name} is gone from where the library was built; build "
+        "it again, or give the crystal's structure file"
+    )
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    found = sorted(p for p in folder.glob("**/*") if p.suffix.lower() in SUFFIXES)
+    found = _found(folder)
     if not found:
         raise DataError(
             f"{folder}: no structure files ({', '.join(SUFFIXES)}); give a folder that "
             "holds some"
         )
     return iter(found)
+
+
+def _found(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("**/*") if p.suffix.lower() in SUFFIXES)

@@ -64,6 +64,12 @@ class Name:
         """Prototype and direction, for people."""
         return f"{self.prototype} [{' '.join(map(str, self.zone_axis))}]"
 
+    @property
+    def prototypes(self) -> tuple[str, ...]:
+        """All crystals that it may be: its own, and those that look alike."""
+        others = (text.rsplit(" [", 1)[0] for text in self.alike)
+        return tuple(dict.fromkeys((self.prototype, *others)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Library:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from autoloop.microscopy.indexing import GrainReading
 
 EVALUATIONS: Final = 200
+WIDTH: Final = 88
+"""Of lines of comment."""
 DOUBTFUL: Final = 0.5
 """Confidence below which a person should look before running."""
 _OTHER_MEANING: Final = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
@@ -45,7 +48,9 @@ class Source:
     index: int | None = None
 
 
-def draft_run_file(found: Inspection, source: Source, path: Path) -> str:
+def draft_run_file(
+    found: Inspection, source: Source, path: Path, notes: Sequence[str] = ()
+) -> str:
     """Return the text of a run file that `path` may hold.
 
     Parameters
@@ -56,6 +61,8 @@ def draft_run_file(found: Inspection, source: Source, path: Path) -> str:
         What the file did not say.
     path : Path
         Where it is going to be written; paths in it start from there.
+    notes : sequence of str
+        How the crystals were found, to be written above the grains.
 
     Raises
     ------
@@ -71,6 +78,7 @@ def draft_run_file(found: Inspection, source: Source, path: Path) -> str:
         _head(found, path),
         _image(found, source, path),
         _optics(found),
+        _notes(notes),
         _boundary(found, path),
         _energy(found),
         _rest(),
@@ -126,6 +134,17 @@ def _optics(found: Inspection) -> Iterator[str]:
     yield f"  convergence_mrad: {_number(optics.convergence_mrad)}"
     yield f"  detector_mrad: [{_number(inner)}, {_number(outer)}]"
     yield ""
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    for note in notes:
+        yield from textwrap.wrap(
+            _plain(note),
+            WIDTH,
+            initial_indent="# ",
+            subsequent_indent="# ",
+            break_long_words=False,
+        )
 
 
 def _boundary(found: Inspection, path: Path) -> Iterator[str]:

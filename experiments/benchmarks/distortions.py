@@ -3,13 +3,16 @@
 Each target is drawn from columns with another probe, detector and pixel size than the
 library has, and then distorted: blur of the source, few counts, lines of the scan that
 jitter, a background, point defects; turned by any angle, moved by up to a period of the
-cell, seen from either side, and strained.
+cell, seen from either side, and strained. One level has what measured images have and
+simulated ones lack: a scan that drifts, coma and astigmatism, columns as bright as the
+thickness makes them, a pixel size that is off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -51,6 +54,15 @@ class Distortion:
         Share of the columns whose intensity is multiplied by 0.5 to 1.5.
     strain : float
         Largest entry of the affine error.
+    size_error : float
+        Standard deviation of the pixel size that is told, as a share.
+    contrast : float
+        Largest share by which the brightness of each site is off, and the exponent of
+        all.
+    aberration : float
+        Largest phase by coma at 2 Å [radians]; astigmatism is a tenth of it [Å²].
+    drift : float
+        Largest standard deviation of the scan's wandering, over some 20 lines [Å].
     posed : bool
         Whether it is turned, moved and perhaps mirrored.
     """
@@ -62,6 +74,10 @@ class Distortion:
     missing: float = 0.0
     altered: float = 0.0
     strain: float = 0.0
+    size_error: float = 0.0
+    contrast: float = 0.0
+    aberration: float = 0.0
+    drift: float = 0.0
     posed: bool = True
 
 
@@ -85,8 +101,19 @@ LEVELS: Final = {
         altered=0.05,
         strain=0.02,
     ),
+    "as measured": Distortion(
+        blur=0.5,
+        counts=40.0,
+        jitter=0.05,
+        background=0.3,
+        strain=0.03,
+        size_error=0.025,
+        contrast=0.15,
+        aberration=1.0,
+        drift=0.35,
+    ),
 }
-"""By name; all but one measure stay as they are."""
+"""By name; all but one measure stay as they are, but in the last two."""
 UNPOSED: Final = {
     name: replace(LEVELS[name], posed=False) for name in ("clean", "blur", "low counts")
 }
@@ -95,6 +122,7 @@ UNPOSED: Final = {
 
 def target(seen: View, how: Distortion, rng: np.random.Generator) -> Array:
     """Return the image (n, n) of a view, distorted."""
+    seen = _recoloured(seen, how.contrast, rng)
     columns = _with_defects(_placed(seen, how, rng), how, rng)
     half = N_PIXELS // 2
     matrix = np.array([[1.0, 0.0], [0.0, -1.0]]) / PIXEL_SIZE
@@ -103,13 +131,58 @@ def target(seen: View, how: Distortion, rng: np.random.Generator) -> Array:
     )
     pixels = columns.positions @ matrix.T
     image = imager.image(Columns(positions=pixels, intensities=columns.intensities))
-    image = _with_jitter(image / image.mean(), how.jitter, rng)
+    image = _aberrated(image, how.aberration, rng)
+    image = _drifting(image / image.mean(), how, rng)
     y, x = np.indices(image.shape) / N_PIXELS - 0.5
     slope = rng.normal(0.0, 1.0, 2)
     image = image + how.background * (1.0 + slope[0] * x + slope[1] * y)
     if how.counts:
         image = rng.poisson(np.maximum(image, 0.0) * how.counts).astype(float)
     return np.asarray(image)
+
+
+def _recoloured(seen: View, contrast: float, rng: np.random.Generator) -> View:
+    """Return a view whose sites are as bright as thickness and tilt may make them."""
+    if not contrast:
+        return seen
+    exponent = 1.0 + rng.uniform(-contrast, contrast)
+    share = 1.0 + rng.uniform(-contrast, contrast, len(seen.weights))
+    return replace(seen, weights=np.power(seen.weights, exponent) * share)
+
+
+def _aberrated(image: Array, largest: float, rng: np.random.Generator) -> Array:
+    """Return an image with some coma and astigmatism."""
+    if not largest:
+        return image
+    f = np.fft.fftfreq(N_PIXELS, PIXEL_SIZE)
+    x, y = np.meshgrid(f, f)
+    angle, turn = rng.uniform(0.0, 2.0 * np.pi, 2)
+    coma, two_fold = rng.uniform(0.0, largest, 2)
+    square = x**2 + y**2
+    phase = coma * (np.cos(angle) * x + np.sin(angle) * y) * square / 0.5**3
+    blur = 0.1 * two_fold
+    squares = np.cos(turn) * (x**2 - y**2) + np.sin(turn) * 2.0 * x * y
+    # the phase of fine detail would wind up; lenses are not used that far
+    passed = np.exp(1j * np.clip(phase, -1.5, 1.5))
+    passed *= np.exp(-2.0 * np.pi**2 * blur * (square + squares) / 2.0)
+    return np.asarray(np.fft.ifft2(np.fft.fft2(image) * passed).real)
+
+
+def _drifting(image: Array, how: Distortion, rng: np.random.Generator) -> Array:
+    """Return an image whose lines jitter along the scan, and wander both ways."""
+    if not how.jitter and not how.drift:
+        return image
+    from scipy.ndimage import gaussian_filter1d, map_coordinates
+
+    rows, columns = np.indices(image.shape).astype(float)
+    columns += rng.normal(0.0, how.jitter / PIXEL_SIZE, (len(image), 1))
+    if how.drift:
+        for lines, most in ((columns, how.drift), (rows, how.drift / 2)):
+            path = gaussian_filter1d(rng.normal(size=3 * len(image)), 20.0)
+            path = path[len(image) : 2 * len(image)] / path.std()
+            lines += rng.uniform(0.0, most) / PIXEL_SIZE * path[:, None]
+    moved = map_coordinates(image, (rows, columns), order=3, mode="nearest")
+    return np.asarray(moved)
 
 
 def _placed(seen: View, how: Distortion, rng: np.random.Generator) -> Columns:
@@ -120,6 +193,8 @@ def _placed(seen: View, how: Distortion, rng: np.random.Generator) -> Columns:
         c, s = np.cos(turn), np.sin(turn)
         hand = np.diag([1.0, rng.choice([-1.0, 1.0])])
         strain = np.eye(2) + rng.uniform(-how.strain, how.strain, (2, 2))
+        if how.size_error:
+            strain *= 1.0 + rng.normal(0.0, how.size_error)
         matrix = strain @ np.array([[c, -s], [s, c]]) @ hand
         shift = rng.uniform(0.0, 1.0, 2) @ seen.cell
     reach = N_PIXELS * PIXEL_SIZE / 2 + MARGIN
@@ -140,20 +215,9 @@ def _with_defects(
     return Columns(positions=columns.positions, intensities=weights)
 
 
-def _with_jitter(image: Array, jitter: float, rng: np.random.Generator) -> Array:
-    if not jitter:
-        return image
-    from scipy.ndimage import map_coordinates
-
-    rows, columns = np.indices(image.shape).astype(float)
-    columns += rng.normal(0.0, jitter / PIXEL_SIZE, (len(image), 1))
-    moved = map_coordinates(image, (rows, columns), order=3, mode="nearest")
-    return np.asarray(moved)
-
-
 def streams(seed: int, level: str, indices: Iterable[int]) -> list[np.random.Generator]:
     """Return a random stream for each target of a level: the same in any order."""
-    key = int.from_bytes(level.encode()[:8].ljust(8, b"\0"), "big")
+    key = int.from_bytes(sha256(level.encode()).digest()[:8], "big")
     return [
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key, index)))
         for index in indices

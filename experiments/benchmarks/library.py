@@ -1,7 +1,7 @@
 """How often the library tells which crystal an image shows, and how fast.
 
     python experiments/benchmarks/library.py [--quick] [--library DIR] [--targets N]
-        [--out DIR]
+        [--out DIR] [--tune]
 
 Targets are entries of the library, distorted (`distortions.py`): all turned by any
 angle, moved by up to a period, seen from either side. For each level: how often the
@@ -10,15 +10,18 @@ alone among the entries that were aligned. A second table has the measures alone
 some hundred entries, with every entry aligned and with none, on targets as they lie in
 the library and on turned and moved ones.
 
-Then: how often nothing is said to fit, for targets whose entry is left out and for
+Then: how often nothing is said to fit, for targets whose structure is left out and for
 those whose entry is there; precision and recall over the threshold; the CPU time of a
 query, also with copies of descriptors up to 100000 entries, which cost what real ones
 do.
 
+With --tune the weights of that verdict (`autoloop.library.verdict`) are found instead,
+on structures that no target of the benchmark is of.
+
 Without a library one is built from the built-in crystals, and from prototypes where
 they are installed: all of them, with --quick 24. Every query is one line of
-DIR/queries.jsonl and is not repeated. All times are CPU seconds of one thread. The last
-line is one JSON object.
+DIR/queries.jsonl and is not repeated; smaller runs are part of larger ones. All times
+are CPU seconds of one thread. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -34,42 +37,51 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the targets beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # for the files beside this one
 
-from distortions import LEVELS, PIXEL_SIZE, UNPOSED, Distortion, streams, target
+from distortions import LEVELS, PIXEL_SIZE, UNPOSED, streams, target
+from library_queries import (
+    ABSENT,
+    MEASURES,
+    SEED,
+    Record,
+    Records,
+    fits,
+    measured,
+    ranked_alone,
+    sureness,
+)
 
 from autoloop.domain import Image
 from autoloop.errors import AutoloopError
-from autoloop.library.alignment import Pose
-from autoloop.library.build import ALIKE, build
-from autoloop.library.scores import Figures, figures, prepare_query
-from autoloop.library.search import (
-    FITS,
-    SCALE_BOUND,
-    THOROUGH,
-    Answer,
-    Depth,
-    Match,
-    nearest,
-    search,
-)
+from autoloop.library.build import build
+from autoloop.library.search import SCALE_BOUND, THOROUGH, nearest
 from autoloop.library.sources import INSTALL, crystal_sources, prototype_version
 from autoloop.library.spectra import patches, polar, transform
 from autoloop.library.store import INDEX, Library, load
+from autoloop.library.verdict import COMMON, FITS, Evidence, terms
 
 Array = NDArray[np.float64]
-Record = dict[str, Any]
+Levels = dict[str, list[Record]]
 
-SEED: Final = 1
-MEASURES: Final = ("score", "mse", "ssim", "emd_angstrom_per_column")
-ABSENT: Final = "absent"
-"""Levels of targets whose entry is left out begin so."""
 SIZES: Final = (1_000, 10_000, 100_000)
+STEPS: Final = (25, 50, 100, 200, 400)
+"""Targets a level after which the next level has its turn: what a run that was cut has
+measured is spread evenly."""
+LEFT_OUT: Final = ("clean", "noise", "2 % affine", "as measured")
+"""Levels at which targets have their structure left out, too."""
+ABSENTEES: Final = 100
+"""Of each of these levels."""
+TUNED: Final = (*LEFT_OUT, "all", "as measured", "point defects", "blur, low counts")
+"""Levels of the targets that the verdict is tuned with, in turn."""
+N_TUNED: Final = 240
+RIDGE: Final = 0.3
+"""Of the regression, in units of each figure's spread."""
 
 
 def opened(folder: Path | None, out: Path, quick: bool) -> tuple[Library, float]:
@@ -94,99 +106,22 @@ def opened(folder: Path | None, out: Path, quick: bool) -> tuple[Library, float]
     return library, time.process_time() - start
 
 
-class Records:
-    """The queries that were made: one line each, by level and entry."""
-
-    def __init__(self, file: Path, sha256: str) -> None:
-        self.file, self.sha256 = file, sha256
-        self.known: dict[tuple[str, int], Record] = {}
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                try:
-                    record = json.loads(line)
-                except ValueError:  # the last line of a run that was cut
-                    continue
-                if record["sha256"] == sha256:
-                    self.known[record["level"], record["entry"]] = record
-
-    def add(self, level: str, entry: int, record: Record) -> Record:
-        """Keep a record."""
-        record = {"level": level, "entry": entry, "sha256": self.sha256, **record}
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-        self.known[level, entry] = record
-        return record
-
-
-def measured(
-    library: Library, records: Records, name: str, how: Distortion, entries: list[int]
-) -> list[Record]:
-    """Look for the targets of a level, among the others if they are to be absent."""
-    absent = name.startswith(ABSENT)
-    found = []
-    for entry, rng in zip(entries, streams(SEED, name, entries), strict=True):
-        if (name, entry) not in records.known:
-            image = target(library.view(entry), how, rng)
-            family = look_alikes(library, entry) if absent else []
-            start = time.process_time()
-            answer = search(library, image, PIXEL_SIZE, without=family)
-            taken = time.process_time() - start
-            records.add(name, entry, {"cpu_s": taken, **ranks(answer, entry)})
-        found.append(records.known[name, entry])
-    return found
-
-
-def look_alikes(library: Library, entry: int) -> list[int]:
-    """Return all views of an entry's structure, and what differs from it in size."""
-    image = target(library.view(entry), LEVELS["clean"], np.random.default_rng(SEED))
-    most = THOROUGH.aligned
-    found = search(library, image, PIXEL_SIZE, top=most, depth=Depth(scored=most))
-    alike = {m.index for m in found.matches if m.pose.explained >= ALIKE}
-    own = library.names[entry].prototype
-    views = {k for k, name in enumerate(library.names) if name.prototype == own}
-    return sorted(alike | views)
-
-
-def ranks(answer: Answer, entry: int) -> Record:
-    """Return the place of an entry by each measure, from 0; -1 where it is missing."""
-    places: Record = {
-        "fits": answer.fits,
-        "confidence": answer.confidence,
-        "explained": answer.matches[0].pose.explained,
-        "first": answer.matches[0].index,
-        "first_score": answer.matches[0].score,
-    }
-    for measure in MEASURES:
-        order = sorted(answer.matches, key=lambda m: -goodness(m, measure))
-        indices = [match.index for match in order]
-        places[measure] = indices.index(entry) if entry in indices else -1
-    return places
-
-
-def goodness(found: Match | Figures, measure: str) -> float:
-    """Return a measure such that more is better."""
-    if isinstance(found, Match) and measure != "score":
-        return goodness(found.figures, measure)
-    value = float(getattr(found, measure))
-    return value if measure in ("score", "ssim") else -value
-
-
 def top(found: Sequence[Record], measure: str, k: int) -> float:
     """Return the share of the targets whose entry is among the first k."""
     return float(np.mean([0 <= record[measure] < k for record in found]))
 
 
-def table(levels: dict[str, list[Record]]) -> str:
+def table(levels: Levels) -> str:
     """Return top-1 and top-5 by level and measure."""
     head = "".join(f"{m:>14}" for m in ("fused", "MSE", "SSIM", "EMD"))
-    lines = [f"{'top-1 / top-5':20}{head}{'CPU ms':>9}{'explained':>11}"]
+    lines = [f"{'top-1 / top-5':20}{head}{'CPU ms':>9}{'fits':>8}"]
     for name, found in levels.items():
         cells = "".join(
             f"{top(found, m, 1):8.3f}/{top(found, m, 5):.3f}" for m in MEASURES
         )
         ms = 1e3 * float(np.median([record["cpu_s"] for record in found]))
-        share = float(np.quantile([record["explained"] for record in found], 0.05))
-        lines.append(f"{name:20}{cells}{ms:9.0f}{share:11.3f}")
+        share = float(np.mean([fits(record) for record in found]))
+        lines.append(f"{name:20}{cells}{ms:9.0f}{share:8.3f}")
     return "\n".join(lines)
 
 
@@ -196,67 +131,110 @@ def measures_alone(
     """Return top-1 of single measures, every entry aligned or none."""
     rng = np.random.default_rng(SEED)
     some = library.chosen(np.sort(rng.permutation(len(library))[:n_entries]).tolist())
-    whole = Depth(turned=len(some), aligned=len(some), scored=len(some))
+    entries = np.random.default_rng(SEED + 1).permutation(len(some))[:n_targets]
     lines = [f"{'top-1 alone':40}{'MSE':>8}{'SSIM':>8}{'EMD':>8}"]
-    kinds = [(f"{k}, in place", v) for k, v in UNPOSED.items()]
-    kinds += [(f"{k}, turned and moved", LEVELS[k]) for k in UNPOSED]
-    for name, how in kinds:
-        entries = list(range(min(n_targets, len(some))))
-        for aligned in (False, True):
-            key = f"{'aligned' if aligned else 'as it is'}: {name}"
-            found = []
-            for k, stream in zip(entries, streams(SEED, name, entries), strict=True):
-                if (key, k) not in records.known:
-                    image = target(some.view(k), how, stream)
-                    if aligned:
-                        answer = search(
-                            some, image, PIXEL_SIZE, top=len(some), depth=whole
-                        )
-                        record = ranks(answer, k)
-                    else:
-                        record = unaligned(some, image, k)
-                    records.add(key, k, record)
-                found.append(records.known[key, k])
-            row = "".join(f"{top(found, m, 1):8.3f}" for m in MEASURES[1:])
-            lines.append(f"{key:40}{row}")
+    kinds = [(f"{k}, in place", how, False) for k, how in UNPOSED.items()]
+    for way in (False, True):
+        kinds += [(f"{k}, turned and moved", LEVELS[k], way) for k in UNPOSED]
+    for name, how, aligned in kinds:
+        found = ranked_alone(
+            some, records, name, how, entries.tolist(), aligned=aligned
+        )
+        row = "".join(f"{top(found, m, 1):8.3f}" for m in MEASURES[1:])
+        lines.append(f"{name + (', aligned' if aligned else ''):40}{row}")
     return "\n".join(lines)
 
 
-def unaligned(library: Library, image: Array, entry: int) -> Record:
-    """Return the place of an entry among all, each compared as it lies."""
-    query = prepare_query(patches(Image(values=image, pixel_size=PIXEL_SIZE))[0])
-    still = Pose(matrix=np.eye(2), shift=np.zeros(2), blur=0.4, explained=0.0)
-    found = [figures(query, library.view(k), still) for k in range(len(library))]
-    places: Record = {}
-    for measure in MEASURES:
-        values = np.array([goodness(one, measure) for one in found])
-        places[measure] = int(np.sum(values > values[entry]))
-    return places
+def refusals(there: Levels, absent: Levels) -> tuple[str, dict[str, float]]:
+    """Return precision and recall by threshold, and the rates at the program's own.
 
-
-def refusals(
-    there: Sequence[Record], absent: Sequence[Record]
-) -> tuple[str, dict[str, float]]:
-    """Return precision and recall by threshold, and the rates at the program's own."""
-    lines = [f"{'explained above':>16}{'precision':>11}{'recall':>8}{'refused':>9}"]
-    for threshold in (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99):
-        said = [r for r in (*there, *absent) if r["explained"] >= threshold]
+    Those over all levels together are without 'as measured', which is given apart.
+    """
+    lines = [f"{'fits from':>16}{'precision':>11}{'recall':>8}{'refused':>9}"]
+    plain = [r for name in LEFT_OUT[:-1] for r in there[name]]
+    other = [r for name in LEFT_OUT[:-1] for r in absent[name]]
+    for threshold in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 0.97):
+        said = [r for r in (*plain, *other) if sureness(r) >= threshold]
         right = [r for r in said if r["level"][:6] != ABSENT and r["score"] == 0]
-        refused = np.mean([r["explained"] < threshold for r in absent])
+        refused = np.mean([sureness(r) < threshold for r in other])
         lines.append(
             f"{threshold:16.2f}{len(right) / max(1, len(said)):11.3f}"
-            f"{len(right) / max(1, len(there)):8.3f}{refused:9.3f}"
+            f"{len(right) / max(1, len(plain)):8.3f}{refused:9.3f}"
         )
+    every = [r for found in there.values() for r in found]
     own = {
-        "refused_absent": float(np.mean([not r["fits"] for r in absent])),
-        "refused_present": float(np.mean([not r["fits"] for r in there])),
+        "refused_absent": refused_share(other),
+        "refused_present": refused_share(plain),
+        "refused_absent_as_measured": refused_share(absent[LEFT_OUT[-1]]),
+        "refused_present_as_measured": refused_share(there[LEFT_OUT[-1]]),
+        "refused_present_all_levels": refused_share(every),
     }
+    lines.append(f"at the program's threshold, {FITS}, nothing is said to fit in")
+    groups = (
+        (", ".join(LEFT_OUT[:-1]), other, plain),
+        (LEFT_OUT[-1], absent[LEFT_OUT[-1]], there[LEFT_OUT[-1]]),
+    )
+    lines += [
+        f"  {name}: {refused_share(without):.3f} of {len(without)} whose structure is "
+        f"left out, {refused_share(within):.3f} of {len(within)} whose entry is there"
+        for name, without, within in groups
+    ]
     lines.append(
-        f"at the program's threshold, {FITS}: nothing fits in "
-        f"{own['refused_absent']:.3f} of {len(absent)} whose entry is left out, in "
-        f"{own['refused_present']:.3f} of {len(there)} whose entry is there"
+        f"  all levels: {own['refused_present_all_levels']:.3f} of {len(every)} whose "
+        "entry is there"
     )
     return "\n".join(lines), own
+
+
+def refused_share(found: Sequence[Record]) -> float:
+    """Return the share in which nothing is said to fit."""
+    return float(np.mean([not fits(record) for record in found]))
+
+
+def tuned(library: Library, records: Records, n_targets: int, spare: set[str]) -> str:
+    """Return weights of the verdict, and how often it is right on what gave them."""
+    order = np.random.default_rng(SEED).permutation(len(library)).tolist()
+    entries = [k for k in order if library.names[k].prototype not in spare]
+    found: list[Record] = []
+    for k, entry in enumerate(entries[:n_targets]):
+        level = TUNED[k % len(TUNED)]
+        for absent in (False, True):
+            found += measured(library, records, level, [entry], absent=absent)
+    figures = np.array([terms(Evidence(**r["evidence"])) for r in found])
+    there = np.array([r["level"][:6] != ABSENT for r in found])
+    weights, offset = regression(figures, there)
+    common = np.array([r["evidence"]["common"] for r in found])
+    chances = 1.0 / (1.0 + np.exp(-(figures @ weights + offset + COMMON * common)))
+    lines = [f"weights {np.round(weights, 2).tolist()}, offset {offset:.2f}"]
+    for name in dict.fromkeys(TUNED):
+        own = np.array([r["level"].endswith(name) for r in found])
+        if np.any(own & there):
+            lines.append(
+                f"{name:20}refused of the absent "
+                f"{np.mean(chances[own & ~there] < FITS):.3f}, of those there "
+                f"{np.mean(chances[own & there] < FITS):.3f}"
+            )
+    lines.append(
+        f"{'all of these':20}refused of the absent "
+        f"{np.mean(chances[~there] < FITS):.3f}, of those there "
+        f"{np.mean(chances[there] < FITS):.3f}, of {len(entries)} entries"
+    )
+    return "\n".join(lines)
+
+
+def regression(figures: Array, there: NDArray[np.bool_]) -> tuple[Array, float]:
+    """Return weights (k,) and offset of a logistic regression on figures (n, k)."""
+    mean, spread = figures.mean(axis=0), figures.std(axis=0)
+    design = np.column_stack(((figures - mean) / spread, np.ones(len(figures))))
+    penalty = np.diag([RIDGE] * figures.shape[1] + [0.0])
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        chances = 1.0 / (1.0 + np.exp(-(design @ weights)))
+        slope = design.T @ (there - chances) - penalty @ weights
+        bend = (design * (chances * (1 - chances))[:, None]).T @ design + penalty
+        weights = weights + np.linalg.solve(bend, slope)
+    own = weights[:-1] / spread
+    return own, float(weights[-1] - own @ mean)
 
 
 def growth(library: Library, query_ms: float) -> dict[str, float]:
@@ -292,6 +270,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a few targets")
     parser.add_argument("--library", type=Path, help="one that is built already")
     parser.add_argument("--targets", type=int, help="of each level (default: 400)")
+    parser.add_argument(
+        "--tune", action="store_true", help="find the weights of the verdict"
+    )
     parser.add_argument("--out", type=Path, help="folder that stays (default: none)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
@@ -308,29 +289,28 @@ def _run(arguments: argparse.Namespace, out: Path) -> None:
     library, load_s = opened(arguments.library, out, arguments.quick)
     print(f"{len(library)} entries, loaded in {load_s:.2f} CPU-s")
     records = Records(out / "queries.jsonl", library.sha256)
-    n_targets = arguments.targets or (6 if arguments.quick else 400)
-    order = np.random.default_rng(SEED).permutation(len(library))
-    entries = np.sort(order[:n_targets]).tolist()
-    levels = {}
-    for name, how in LEVELS.items():
-        levels[name] = measured(library, records, name, how, entries)
-        print(f"{name}: {top(levels[name], 'score', 1):.3f}", file=sys.stderr)
-    print(f"\n{len(entries)} targets a level\n{table(levels)}\n")
-    few_levels = ("clean", "noise", "2 % affine")
-    left_out = entries[: max(6, n_targets // 4)]
-    absent = [
-        r
-        for name in few_levels
-        for r in measured(library, records, f"{ABSENT}, {name}", LEVELS[name], left_out)
-    ]
-    there = [r for name in few_levels for r in levels[name]]
+    n_targets = arguments.targets or (6 if arguments.quick else STEPS[-1])
+    order = np.random.default_rng(SEED).permutation(len(library)).tolist()
+    if arguments.tune:
+        spare = {library.names[k].prototype for k in order[: STEPS[-1]]}
+        print(tuned(library, records, arguments.targets or N_TUNED, spare))
+        return
+    there: Levels = {}
+    absent: Levels = {}
+    for n in [*(step for step in STEPS if step < n_targets), n_targets]:
+        left_out = order[: min(n, ABSENTEES)]
+        there = {k: measured(library, records, k, order[:n]) for k in LEVELS}
+        absent = {
+            k: measured(library, records, k, left_out, absent=True) for k in LEFT_OUT
+        }
+        print(f"{n} targets a level", file=sys.stderr, flush=True)
+    few = max(4, n_targets // 4), 24 if arguments.quick else 400
+    alone = measures_alone(library, records, *few)
     text, own = refusals(there, absent)
-    print(text)
-    few = max(4, n_targets // 4), min(400, max(24, n_targets))
-    print(f"\n{measures_alone(library, records, *few)}\n")
-    every = [record for found in levels.values() for record in found]
+    every = [record for found in there.values() for record in found]
     query_ms = 1e3 * float(np.median([record["cpu_s"] for record in every]))
     curve = growth(library, query_ms)
+    print(f"\n{n_targets} targets a level\n{table(there)}\n\n{text}\n\n{alone}\n")
     print(
         "entries: CPU ms a query; " + ", ".join(f"{k}: {v}" for k, v in curve.items())
     )
@@ -340,7 +320,7 @@ def _run(arguments: argparse.Namespace, out: Path) -> None:
         "top1": round(top(every, "score", 1), 4),
         "top5": round(top(every, "score", 5), 4),
         "query_ms": round(query_ms, 1),
-        "top1_by_level": {k: round(top(v, "score", 1), 4) for k, v in levels.items()},
+        "top1_by_level": {k: round(top(v, "score", 1), 4) for k, v in there.items()},
         **{k: round(v, 4) for k, v in own.items()},
         "query_ms_by_entries": curve,
         "load_s": round(load_s, 3),

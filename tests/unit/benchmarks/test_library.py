@@ -17,18 +17,25 @@ from autoloop.library.spectra import patches, transform
 from autoloop.library.views import view
 from autoloop.structure.crystals import find_crystal
 
-FILE = Path(__file__).parents[3] / "experiments" / "benchmarks" / "distortions.py"
+FOLDER = Path(__file__).parents[3] / "experiments" / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def targets() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_distortions", FILE)
+def load(name: str) -> ModuleType:
+    """Import a file of the folder; it finds those beside it by itself."""
+    spec = importlib.util.spec_from_file_location(
+        f"benchmark_{name}", FOLDER / f"{name}.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def targets() -> ModuleType:
+    return load("distortions")
 
 
 def test_targets_come_from_their_place_in_the_run(targets: ModuleType) -> None:
@@ -65,3 +72,28 @@ def test_an_unposed_target_lies_as_its_view(targets: ModuleType) -> None:
     # silicon looks the same after half a turn
     np.testing.assert_allclose(np.abs(pose.matrix), np.eye(2), atol=0.002)
     assert pose.explained > 0.99
+
+
+def test_targets_as_measured_keep_their_columns(targets: ModuleType) -> None:
+    """Drift, aberrations and counts move and blur columns; they do not lose them."""
+    seen = view(find_crystal("SrTiO3"), (1, 0, 0))
+    how = targets.LEVELS["as measured"]
+    for seed in range(3):
+        image = targets.target(seen, how, np.random.default_rng(seed))
+        assert np.all(image == np.round(image))
+        assert image.mean() == pytest.approx(how.counts * (1 + how.background), rel=0.1)
+        # of the diffraction most stays in peaks at the lattice, wherever turned to
+        part = patches(Image(values=image, pixel_size=targets.PIXEL_SIZE))[0]
+        peaks = np.abs(transform(part)) ** 2
+        assert np.sort(peaks.ravel())[-200:].sum() > 0.2 * peaks.sum()
+
+
+def test_the_regression_finds_the_weights_that_made_the_data() -> None:
+    module = load("library")
+    rng = np.random.default_rng(0)
+    figures = rng.normal(0.0, 2.0, (4000, 2))
+    chances = 1.0 / (1.0 + np.exp(-(figures @ [1.5, -0.5] + 0.7)))
+    weights, offset = module.regression(figures, rng.random(4000) < chances)
+    # standard errors are 0.05 or less
+    np.testing.assert_allclose(weights, [1.5, -0.5], atol=0.15)
+    assert offset == pytest.approx(0.7, abs=0.15)

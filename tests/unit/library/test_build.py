@@ -86,6 +86,17 @@ def test_damage_is_told(tmp_path: Path, library: Library) -> None:
         load(tmp_path)
 
 
+def test_what_an_entry_was_made_from_is_found_again(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    file = tmp_path / "below" / "my_phase.cif"
+    file.write_text("only its name is looked at")
+    note = {"folders": [str(tmp_path), str(tmp_path / "gone")]}
+    assert sources.find_source("CdTe", note) == "CdTe"
+    assert sources.find_source("my_phase", note) == str(file)
+    with pytest.raises(DataError, match="build it again"):
+        sources.find_source("no_such_phase", note)
+
+
 def test_sources_say_what_is_missing(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(DataError, match="no structure files"):
         sources.crystal_sources(prototypes=False, folders=[tmp_path])
