@@ -20,20 +20,17 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from autoloop.archive import Archive, Counts
-from autoloop.domain import (
-    Candidate,
-    Evaluation,
-    Proposal,
-    candidate_id,
-    stream,
-)
-from autoloop.errors import ConfigError, JournalError
+from autoloop.domain import Candidate, Evaluation, Proposal, candidate_id, stream
+from autoloop.errors import JournalError
 from autoloop.journal import Journal
+from autoloop.plugins import checked_batch
 from autoloop.protocols import Event, Executor, Listener, Outcome, Policy
 from autoloop.records import pack
 from autoloop.screening import ScreeningRule, early_look
 from autoloop.stopping import StoppingRule
 from autoloop.structure.space import SearchSpace
+
+__all__ = ["HOPELESS", "Controller", "EndRun", "checked_batch", "duplicate"]
 
 HOPELESS: Final = 50
 """When so many evaluations, from the first on, all fail, the run ends."""
@@ -177,7 +174,9 @@ class Controller:
             archive = self._archive(cycle)
             rng = stream(self._seed, cycle)
             answer = self._policy.propose(self._space, archive, self._batch, rng)
-            proposals = self._checked(answer, archive)
+            proposals = checked_batch(
+                self._policy, answer, self._batch, self._space, archive
+            )
             self._journal.put_proposals(cycle, proposals)
             self._proposals[cycle] = proposals
             told = [
@@ -300,10 +299,6 @@ class Controller:
             self._wait_through(cycle - 1)
             raise EndRun(reason)
 
-    def _checked(self, answer: object, archive: Archive) -> tuple[Proposal, ...]:
-        """Return the proposals as the journal will give them back, or refuse them."""
-        return checked_batch(self._policy, answer, self._batch, self._space, archive)
-
     def _plan(self) -> dict[str, object]:
         return {
             "name": self._name,
@@ -327,64 +322,6 @@ class Controller:
     def _tell(self, name: str, cycle: int, data: dict[str, object]) -> None:
         for listener in self._listeners:
             listener(Event(name=name, cycle=cycle, data=data))
-
-
-def checked_batch(
-    policy: Policy, answer: object, n: int, space: SearchSpace, archive: Archive
-) -> tuple[Proposal, ...]:
-    """Return what a policy proposed as the journal will give it back, or refuse it.
-
-    Parameters
-    ----------
-    policy : Policy
-        Which proposed.
-    answer : object
-        What it returned.
-    n : int
-        How many proposals it was asked for.
-    space, archive : SearchSpace, Archive
-        What it was given.
-
-    Raises
-    ------
-    ConfigError
-        If these are not `n` proposals inside the space.
-    """
-    name = type(policy).__name__
-    if not isinstance(answer, list | tuple) or len(answer) != n:
-        got = len(answer) if isinstance(answer, list | tuple) else repr(answer)
-        raise ConfigError(
-            f"policy {name}: was asked for {n} proposals and gave {got}; "
-            "propose() has to return a list of exactly n"
-        )
-    return tuple(_checked(name, p, space, archive) for p in answer)
-
-
-def _checked(
-    policy: str, proposal: object, space: SearchSpace, archive: Archive
-) -> Proposal:
-    if not isinstance(proposal, Proposal):
-        raise ConfigError(f"policy {policy}: gave {proposal!r}, which is no Proposal")
-    try:
-        text = json.dumps(dict(proposal.parameters), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"policy {policy}: the parameters of {proposal.mutation} are not JSON "
-            f"({error}): {dict(proposal.parameters)}; use plain finite numbers"
-        ) from error
-    for parent in proposal.parents:
-        if parent not in archive or archive[parent].cost is None:
-            raise ConfigError(
-                f"policy {policy}: {proposal.mutation} names the parent {parent}, which"
-                " is not a scored evaluation of the archive it was given"
-            )
-    parameters = json.loads(text)
-    if proposal.mutation == "assemble" and not space.allows(parameters):
-        bounds = ", ".join(f"{d.name} [{d.low}, {d.high}]" for d in space.dimensions)
-        raise ConfigError(
-            f"policy {policy}: proposes {parameters}, outside the space ({bounds})"
-        )
-    return dataclasses.replace(proposal, parameters=parameters)
 
 
 def duplicate(cycle: int, index: int, proposal: Proposal, first: str) -> Outcome:

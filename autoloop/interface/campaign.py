@@ -6,14 +6,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from autoloop.assembly import default_folder, refuse_occupied
+from autoloop.assembly import default_folder
 from autoloop.config import (
     LoadedCampaign,
     campaign_warnings,
@@ -22,25 +20,27 @@ from autoloop.config import (
     load_campaign,
     movable,
 )
-from autoloop.errors import AutoloopError, ConfigError, DataError
+from autoloop.errors import ConfigError, DataError
 from autoloop.interface.analysis import inspect
 from autoloop.interface.callbacks import Callback
-from autoloop.interface.html import card, figure, grey_png
+from autoloop.interface.files import (
+    IMAGE_NAME,
+    UNNAMED,
+    as_yaml,
+    run_folder,
+    with_image,
+)
+from autoloop.interface.html import card
 from autoloop.interface.running import Run
 from autoloop.interface.sources import ImageSource, is_file
+from autoloop.interface.summary import picture, summary
 from autoloop.interface.wording import in_calls
-from autoloop.report.status import JOURNAL_NAME
 
 if TYPE_CHECKING:
     from autoloop.config import Campaign as Settings
     from autoloop.interface.reading import Reading
     from autoloop.interface.session import Session
     from autoloop.microscopy.reading import Micrograph
-
-UNNAMED: Final = "campaign"
-"""Name of a run file that does not exist, in the folder that its paths start from."""
-IMAGE_NAME: Final = "micrograph.npy"
-"""File in the run folder of an image that came from memory: exact, unlike a TIFF."""
 
 
 class Campaign:
@@ -97,7 +97,7 @@ class Campaign:
         """
         path = Path(base) / UNNAMED
         with in_calls(str(path)):
-            return cls(load_campaign(path, text=_as_yaml(values)))
+            return cls(load_campaign(path, text=as_yaml(values)))
 
     @classmethod
     def from_image(
@@ -179,7 +179,7 @@ class Campaign:
                 values[key] = section
         path = self._loaded.path.parent / UNNAMED
         with in_calls(str(path)):
-            loaded = load_campaign(path, text=_as_yaml(values))
+            loaded = load_campaign(path, text=as_yaml(values))
         return type(self)(loaded, image=self._image, reading=self.reading)
 
     # --- what it says --------------------------------------------------------------
@@ -213,7 +213,7 @@ class Campaign:
             With one line for each mistake.
         """
         with tempfile.TemporaryDirectory() as folder, self._errors():
-            check_campaign(self._with_image(self._loaded, Path(folder)))
+            check_campaign(with_image(self._loaded, self._image, Path(folder)))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the run file, for `autoloop run`; an image from memory goes beside it.
@@ -226,7 +226,7 @@ class Campaign:
         path = Path(path)
         if path.exists():
             raise ConfigError(f"{path}: exists already; choose another name")
-        loaded = self._with_image(self._loaded, path.parent, f"{path.stem}.npy")
+        loaded = with_image(self._loaded, self._image, path.parent, f"{path.stem}.npy")
         same = self._image is None and path.resolve().parent == loaded.base
         path.write_text(loaded.text if same else dump_campaign(movable(loaded)))
         return path
@@ -315,34 +315,9 @@ class Campaign:
                 text=self._loaded.text,
             )
             folder = default_folder(loaded) if out is None else Path(out)
-            refuse_occupied(folder)
-            new = not folder.exists()
-            try:
-                if self._image is not None:
-                    folder.mkdir(parents=True, exist_ok=True)
-                loaded = self._with_image(loaded, folder)
+            with run_folder(loaded, self._image, folder) as loaded:
                 check_campaign(loaded)
                 yield loaded, folder
-            except BaseException:
-                if not (folder / JOURNAL_NAME).exists():
-                    (folder / IMAGE_NAME).unlink(missing_ok=True)
-                    if new:
-                        with suppress(OSError):  # something else is in it
-                            folder.rmdir()
-                raise
-
-    def _with_image(
-        self, loaded: LoadedCampaign, folder: Path, name: str = IMAGE_NAME
-    ) -> LoadedCampaign:
-        """Write an image that came from memory into a folder, and point to it."""
-        section = loaded.campaign.micrograph
-        if self._image is None or section is None:
-            return loaded
-        path = (folder / name).resolve()
-        np.save(path, self._image.image.values)
-        section = section.model_copy(update={"path": str(path)})
-        campaign = loaded.campaign.model_copy(update={"micrograph": section})
-        return replace(loaded, campaign=campaign)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -352,59 +327,12 @@ class Campaign:
             yield
 
     def __repr__(self) -> str:
-        what = "; ".join(f"{name} {value}" for name, value in self._rows() if value)
+        rows = summary(self.settings, self._image)
+        what = "; ".join(f"{name} {value}" for name, value in rows if value)
         return f"Campaign({self.name}: {what})"
 
     def _repr_html_(self) -> str:
-        rows = [*self._rows(), *(("warning", w) for w in self.warnings)]
-        return card(f"Campaign {self.name}", rows, self._picture())
-
-    def _rows(self) -> list[tuple[str, str]]:
-        s = self.settings
-        grains = " on ".join(
-            f"{g.crystal} {list(g.zone_axis)}" if g.zone_axis else g.crystal
-            for g in s.grains
-        )
-        image = "" if s.micrograph is None else Path(s.micrograph.path).name
-        energy = "" if s.energy is None else s.energy.potential
-        return [
-            ("grains", grains),
-            ("image", "from memory" if self._image is not None else image),
-            ("potential", energy if isinstance(energy, str) else json.dumps(energy)),
-            ("policy", s.policy.name),
-            ("evaluations", str(s.budget.evaluations)),
-            ("seed", str(s.seed)),
-        ]
-
-    def _picture(self) -> str:
-        from autoloop.interface.sources import as_micrograph
-
-        section = self.settings.micrograph
-        if section is None:
-            return ""
-        try:
-            read = self._image or as_micrograph(
-                self._loaded.resolve(section.path),
-                pixel_size=section.pixel_size,
-                index=section.index,
-            )
-        except AutoloopError:  # `check` says it; a representation does not fail
-            return ""
-        return figure(grey_png(read.image.values), "micrograph")
-
-
-def _as_yaml(values: Mapping[str, Any]) -> str:
-    """Return values as the text of a run file; NumPy's become plain."""
-    import yaml
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, os.PathLike):
-            return os.fspath(value)
-        if isinstance(value, Mapping):
-            return dict(value)
-        if hasattr(value, "tolist"):
-            return value.tolist()
-        raise ConfigError(f"{value!r} has no place in a run file; give plain values")
-
-    tree = json.loads(json.dumps(dict(values), default=plain))
-    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        rows = summary(self.settings, self._image)
+        warnings = [("warning", warning) for warning in self.warnings]
+        shown = picture(self._loaded, self._image)
+        return card(f"Campaign {self.name}", [*rows, *warnings], shown)

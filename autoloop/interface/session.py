@@ -24,9 +24,10 @@ from autoloop.config import LoadedCampaign
 from autoloop.controller import checked_batch, duplicate
 from autoloop.domain import Candidate as Recipe
 from autoloop.domain import Evaluation, Proposal, candidate_id, stream
-from autoloop.errors import JournalError, SimulationError
-from autoloop.evaluation import evaluate_relaxed, load_context
-from autoloop.interface.candidate import Candidate, relaxed_positions
+from autoloop.errors import JournalError
+from autoloop.evaluation import load_context
+from autoloop.interface.candidate import Candidate
+from autoloop.interface.outcomes import failed, scored
 from autoloop.interface.running import Run
 from autoloop.interface.wording import in_calls
 from autoloop.journal import Journal
@@ -263,37 +264,15 @@ class Session:
         if isinstance(what, Outcome):
             outcome = what
         elif failure is not None:
-            outcome = _failed(what.recipe, f"told: {failure}")
+            outcome = failed(what.recipe, f"told: {failure}")
         else:
-            outcome = self._own(what, atoms, energy_j_per_m2)
+            outcome = scored(self._evaluator, what, atoms, energy_j_per_m2)
         evaluation = outcome.evaluation
         if evaluation.id not in dict(self._asked()):
             raise ValueError(f"{evaluation.id} was not asked of this session")
         self._journal.record(outcome)
         self._told[evaluation.id] = evaluation
         return evaluation
-
-    def _own(
-        self, candidate: Candidate, atoms: Atoms | None, energy: float | None
-    ) -> Outcome:
-        """Score what was relaxed elsewhere."""
-        if atoms is None:
-            raise ValueError(
-                f"{candidate.id}: give the relaxed atoms, or failure= with the reason "
-                "why there are none"
-            )
-        if energy is None and self._evaluator.context.objective.energy > 0:
-            raise ValueError(
-                f"{candidate.id}: give energy_j_per_m2; it has a weight in the "
-                "objective of this campaign"
-            )
-        try:
-            positions = relaxed_positions(candidate.bicrystal, atoms)
-            return evaluate_relaxed(
-                self._evaluator, candidate.recipe, positions, energy
-            )
-        except SimulationError as error:
-            return _failed(candidate.recipe, str(error))
 
     # --- end -----------------------------------------------------------------------
 
@@ -352,14 +331,3 @@ class Session:
             raise ValueError(
                 "the session is closed; autoloop.open_run(FOLDER).ask_tell() goes on"
             )
-
-
-def _failed(recipe: Recipe, reason: str) -> Outcome:
-    evaluation = Evaluation(
-        id=recipe.id,
-        cycle=recipe.cycle,
-        index=recipe.index,
-        proposal=recipe.proposal,
-        failure=reason,
-    )
-    return Outcome(evaluation=evaluation, details=None, timing=None)

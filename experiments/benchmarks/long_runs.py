@@ -26,6 +26,7 @@ from toy_runs import TOYS
 
 from autoloop import assembly
 from autoloop.archive import rank
+from autoloop.assembly import running
 from autoloop.config.models import ExecutionSection
 from autoloop.controller import Controller
 from autoloop.domain import Bicrystal, Candidate, Details, Evaluation, stream
@@ -97,8 +98,8 @@ def _continued(folder: Path, n: int) -> Figures:
     with (
         open(os.devnull, "w") as nowhere,
         redirect_stdout(nowhere),
-        mock.patch.object(assembly, "open_executor", _stand_in),
-        mock.patch.object(assembly, "page_refresher", watched),
+        mock.patch.object(running, "open_executor", _stand_in),
+        mock.patch.object(running, "page_refresher", watched),
         mock.patch.object(Journal, "record", timed),
     ):
         assembly.resume_run(folder, evaluations=n)

@@ -50,6 +50,19 @@ def campaign() -> autoloop.Campaign:
 
 
 @pytest.fixture(scope="session")
+def of_image(image: Path) -> autoloop.Campaign:
+    """Drafted from the image file."""
+    return autoloop.Campaign.from_image(image, "Cu", pixel_size=0.1734)
+
+
+@pytest.fixture(scope="session")
+def of_array(image: Path) -> autoloop.Campaign:
+    """Drafted from its pixels in memory."""
+    values = autoloop.read_micrograph(image, pixel_size=0.1734).image.values
+    return autoloop.Campaign.from_image(values, "Cu", pixel_size=0.1734, name="mine")
+
+
+@pytest.fixture(scope="session")
 def heard() -> list[tuple[str, int]]:
     """What the callback of the run `finished` heard: ids, and what was on disk."""
     return []

@@ -51,28 +51,32 @@ def test_check_names_a_file_that_is_not_there(campaign: autoloop.Campaign) -> No
         campaign.replace(micrograph={"path": "gone.tif"}).check()
 
 
-def test_an_image_drafts_the_campaign_that_init_writes(image: Path) -> None:
-    made = autoloop.Campaign.from_image(image, "Cu", pixel_size=0.1734)
-    assert made.name == "image"
-    assert "(check)" in made.yaml
-    assert made.settings.grains[0].oriented
-    assert made.reading is not None
-    made.check()
+def test_an_image_drafts_the_campaign_that_init_writes(
+    of_image: autoloop.Campaign,
+) -> None:
+    assert of_image.name == "image"
+    assert "(check)" in of_image.yaml
+    assert of_image.settings.grains[0].oriented
+    assert of_image.reading is not None
+    of_image.check()
 
 
-def test_an_array_gives_the_campaign_of_its_file(image: Path, tmp_path: Path) -> None:
-    values = autoloop.read_micrograph(image, pixel_size=0.1734).image.values
-    array = autoloop.Campaign.from_image(values, "Cu", pixel_size=0.1734, name="mine")
-    file = autoloop.Campaign.from_image(image, "Cu", pixel_size=0.1734)
-    assert array.name == "mine"
-    assert array.settings.grains == file.settings.grains
-    assert array.settings.boundary == file.settings.boundary
-    array.check()
-    saved = autoloop.Campaign.from_yaml(array.save(tmp_path / "mine.yaml"))
+def test_an_array_gives_the_campaign_of_its_file(
+    of_array: autoloop.Campaign,
+    of_image: autoloop.Campaign,
+    image: Path,
+    tmp_path: Path,
+) -> None:
+    assert of_array.name == "mine"
+    assert of_array.settings.grains == of_image.settings.grains
+    assert of_array.settings.boundary == of_image.settings.boundary
+    of_array.check()
+    saved = autoloop.Campaign.from_yaml(of_array.save(tmp_path / "mine.yaml"))
     saved.check()
     kept = np.load(tmp_path / "mine.npy")
+    values = autoloop.read_micrograph(image, pixel_size=0.1734).image.values
     assert np.array_equal(kept, values)
-    assert "from memory" in repr(array)
+    assert "from memory" in repr(of_array)
 
 
 def test_an_image_without_lattices_makes_no_campaign() -> None:
@@ -103,11 +107,9 @@ def test_html_of_a_campaign_whose_image_is_gone_is_still_shown(
 
 
 def test_a_run_that_cannot_start_leaves_nothing(
-    image: Path, tmp_path: Path, campaign: autoloop.Campaign
+    of_array: autoloop.Campaign, tmp_path: Path, campaign: autoloop.Campaign
 ) -> None:
-    values = autoloop.read_micrograph(image, pixel_size=0.1734).image.values
-    made = autoloop.Campaign.from_image(values, "Cu", pixel_size=0.1734)
-    broken = made.replace(energy={"potential": "no_such.eam"})
+    broken = of_array.replace(energy={"potential": "no_such.eam"})
     out = tmp_path / "out"
     with pytest.raises(autoloop.ConfigError, match="no_such"):
         broken.run(out=out, progress=False, report=False)

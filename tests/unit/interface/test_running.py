@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import sys
 from pathlib import Path
 
@@ -8,8 +7,6 @@ import numpy as np
 import pytest
 
 import autoloop
-
-from .conftest import SETTINGS
 
 
 def test_results_are_objects_of_other_programs(finished: autoloop.Run) -> None:
@@ -133,20 +130,3 @@ def test_stopped_and_failing_callbacks_lose_nothing_and_resume_to_the_same(
 
     assert run.resume(progress=False, report=False).state == "finished"
     assert run.history == finished_by_energy.history
-
-
-def test_an_array_is_searched_as_its_file_is(
-    image: Path, finished: autoloop.Run
-) -> None:
-    values = autoloop.read_micrograph(image, pixel_size=0.1734).image.values
-    made = autoloop.Campaign.from_image(values, "Cu", pixel_size=0.1734, name="mine")
-    kept = {k: v for k, v in SETTINGS.items() if k not in ("name", "micrograph")}
-    with made.replace(**kept, boundary=None).ask_tell() as session:
-        candidate = session.ask(2)[0]
-        # the same pixels, settings and seed: the same numbers
-        assert session.tell(session.evaluate(candidate)) == finished.history[0]
-        folder = session.run.folder
-        assert np.array_equal(np.load(folder / "micrograph.npy"), values)
-    del session
-    gc.collect()
-    assert not folder.exists()

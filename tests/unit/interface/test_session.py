@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,22 @@ import pytest
 
 import autoloop
 from autoloop.report.export import to_atoms
+
+from .conftest import SETTINGS
+
+
+@pytest.fixture(scope="module")
+def session(of_array: autoloop.Campaign) -> Iterator[autoloop.Session]:
+    """A session on the image as an array, otherwise as the run `finished`."""
+    kept = {k: v for k, v in SETTINGS.items() if k not in ("name", "micrograph")}
+    with of_array.replace(**kept, boundary=None).ask_tell() as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def first(session: autoloop.Session) -> list[autoloop.Candidate]:
+    """What it proposes in its first cycle."""
+    return session.ask(2)
 
 
 def test_ask_and_tell_repeat_the_run(
@@ -23,6 +41,9 @@ def test_ask_and_tell_repeat_the_run(
         for outcome in reversed(session.evaluate(first)):
             session.tell(outcome)
         assert session.pending == ()
+    session.close()
+    with pytest.raises(ValueError, match="closed"):
+        session.ask(1)
     run = autoloop.open_run(tmp_path / "run")
     assert run.state == "finished"
     assert run.statements
@@ -37,35 +58,59 @@ def test_ask_and_tell_repeat_the_run(
         finished_by_energy.ask_tell()
 
 
-def test_results_of_ones_own_are_imaged_and_scored(
-    campaign: autoloop.Campaign,
+def test_an_array_is_searched_as_its_file_is(
+    session: autoloop.Session,
+    first: list[autoloop.Candidate],
+    image: Path,
+    finished: autoloop.Run,
 ) -> None:
-    with campaign.ask_tell() as session:
-        candidate, other = session.ask(2)
-        assert len(candidate.atoms.constraints) == 1
-        outcome = session.evaluate(candidate)
-        known, details = outcome.evaluation, outcome.details
-        assert known.score is not None
-        assert details is not None
-        relaxed = to_atoms(details.bicrystal)
-        assert len(relaxed) == len(candidate.atoms)
-        energy = known.score.energy_j_per_m2
-        relaxed.positions[::3] += relaxed.cell[0] - 2 * relaxed.cell[2]  # as if wrapped
-        told = session.tell(candidate, atoms=relaxed, energy_j_per_m2=energy)
-        # rounding: atoms are brought back by whole cells
-        assert told.cost == pytest.approx(known.cost, abs=1e-9)
-        failed = session.tell(other, failure="did not converge")
-        assert failed.failure == "told: did not converge"
-        assert [e.id for e in session.run.history] == [told.id, failed.id]
-        best = session.run.best
-        assert best is not None
-        # the journal keeps what was told, brought back
-        assert np.ptp(best.atoms.positions[:, 0]) < 1.5 * best.atoms.cell[0, 0]
+    # the same pixels, settings and seed: the same numbers
+    assert session.evaluate(first[0]).evaluation == finished.history[0]
+    values = autoloop.read_micrograph(image, pixel_size=0.1734).image.values
+    kept = np.load(session.run.folder / "micrograph.npy")
+    assert np.array_equal(kept, values)
 
 
-def test_what_cannot_be_told_is_refused(campaign: autoloop.Campaign) -> None:
-    session = campaign.ask_tell()
-    (candidate,) = session.ask(1)
+def test_without_a_folder_nothing_stays(by_energy: autoloop.Campaign) -> None:
+    with by_energy.ask_tell() as session:
+        session.ask(1)
+        folder = session.run.folder
+        assert folder.exists()
+    assert folder.exists()  # the run can still be looked at
+    del session
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_results_of_ones_own_are_imaged_and_scored(
+    session: autoloop.Session, first: list[autoloop.Candidate]
+) -> None:
+    candidate, other = first
+    assert len(candidate.atoms.constraints) == 1
+    outcome = session.evaluate(candidate)
+    known, details = outcome.evaluation, outcome.details
+    assert known.score is not None
+    assert details is not None
+    relaxed = to_atoms(details.bicrystal)
+    assert len(relaxed) == len(candidate.atoms)
+    energy = known.score.energy_j_per_m2
+    relaxed.positions[::3] += relaxed.cell[0] - 2 * relaxed.cell[2]  # as if wrapped
+    told = session.tell(candidate, atoms=relaxed, energy_j_per_m2=energy)
+    # rounding: atoms are brought back by whole cells
+    assert told.cost == pytest.approx(known.cost, abs=1e-9)
+    failed = session.tell(other, failure="did not converge")
+    assert failed.failure == "told: did not converge"
+    assert [e.id for e in session.run.history][-2:] == [told.id, failed.id]
+    best = session.run.best
+    assert best is not None
+    # the journal keeps what was told, brought back
+    assert np.ptp(best.atoms.positions[:, 0]) < 1.5 * best.atoms.cell[0, 0]
+
+
+def test_what_cannot_be_told_is_refused(
+    session: autoloop.Session, first: list[autoloop.Candidate]
+) -> None:
+    (candidate,) = session.ask(1)  # after the first cycle
     atoms = candidate.atoms
     with pytest.raises(ValueError, match="give energy_j_per_m2"):
         session.tell(candidate, atoms=atoms)
@@ -85,10 +130,6 @@ def test_what_cannot_be_told_is_refused(campaign: autoloop.Campaign) -> None:
     moved.positions[:, 1] *= 1.2
     told = session.tell(candidate, atoms=moved, energy_j_per_m2=1.0)
     assert (told.failure or "").startswith("not_registered")
-    session.close()
-    session.close()
-    with pytest.raises(ValueError, match="closed"):
-        session.ask(1)
 
 
 def test_the_seed_decides(by_energy: autoloop.Campaign) -> None:
@@ -96,5 +137,6 @@ def test_the_seed_decides(by_energy: autoloop.Campaign) -> None:
         with by_energy.ask_tell(seed=seed) as session:
             return [dict(c.parameters) for c in session.ask(3)]
 
-    assert asked(5) == asked(5)
-    assert asked(5) != asked(6)
+    first = asked(5)
+    assert first == asked(5)
+    assert first != asked(6)
