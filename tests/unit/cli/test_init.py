@@ -64,7 +64,7 @@ def test_it_names_the_schema_beside_it(run_file: Path, tmp_path: Path) -> None:
 def test_a_crop_is_written_down(tmp_path: Path) -> None:
     path = tmp_path / "part.yaml"
     command = ["init", str(COPPER), "--crystal=Cu", "--pixel-size=0.1734"]
-    assert main([*command, *"--crop 0 110 30 300".split(), "-o", str(path)]) == 0
+    assert main([*command, *["--crop", "0", "110", "30", "300"], "-o", str(path)]) == 0
     micrograph = load_campaign(path).campaign.micrograph
     assert micrograph is not None
     assert micrograph.crop == (0, 110, 30, 300)

@@ -1,6 +1,5 @@
 """First looks: plain first, spread, never twice."""
 
-
 import numpy as np
 
 from autoloop.archive import Archive
