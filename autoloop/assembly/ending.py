@@ -57,12 +57,12 @@ def write_results(
 def conclude(folder: Path, reason: str) -> int:
     """Say where the results are; return the exit status."""
     lines = {
-        "budget": f"done: results in {folder / 'best'}, the best one in best/1",
+        "budget": f"done: results in {folder / 'best'}, best/1 has the lowest cost",
         "no_improvement": f"done: {ENDINGS['no_improvement']}; results in "
-        f"{folder / 'best'}, the best one in best/1; to go on all the same: autoloop "
-        f"resume {folder} --evaluations N",
+        f"{folder / 'best'}, best/1 has the lowest cost; to go on all the same: "
+        f"autoloop resume {folder} --evaluations N",
         "noise_floor": f"done: {ENDINGS['noise_floor']}; results in {folder / 'best'}, "
-        f"the best one in best/1; to go on all the same: autoloop resume {folder} "
+        f"best/1 has the lowest cost; to go on all the same: autoloop resume {folder} "
         "--evaluations N",
         "wall_time": f"out of wall time: results so far in {folder / 'best'}; go on "
         f"with: autoloop resume {folder}",

@@ -87,7 +87,9 @@ def see_through(
             ),
         )
         reason = controller.run()
-        progress.stage("writing best/")
+        progress.stage(
+            "weighing the structures found, writing best/ (this takes a while)"
+        )
         for statement in write_results(folder, journal, evaluator, reason):
             log.info("%s", statement)
             progress.note(statement)

@@ -38,7 +38,7 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument("folder", metavar="DIR", type=run_folder, help="the run folder")
     parser.add_argument(
-        "--rank", metavar="K", type=count, help="1 is the best (default)"
+        "--rank", metavar="K", type=count, help="1 has the lowest cost (default)"
     )
     parser.add_argument(
         "--format",

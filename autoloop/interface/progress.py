@@ -66,7 +66,7 @@ def _shown(bar: _NotebookBar) -> Iterator[_NotebookBar]:
     try:
         yield bar
     finally:
-        bar.draw()
+        bar.close()
 
 
 class _NotebookBar:
@@ -93,6 +93,10 @@ class _NotebookBar:
     def note(self, text: str) -> None:
         self._notes.append(text)
         self.draw()
+
+    def close(self) -> None:
+        """Show how the run stands, not what was done last."""
+        self.stage(self._tally.state)
 
     def draw(self) -> None:
         self._due = self._clock() + INTERVAL_S

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -138,13 +138,15 @@ def _statements(finalists: Sequence[Finalist], members: Sequence[int]) -> list[s
     if len(members) == 1:
         return [
             f"one structure of those found explains the data: best/{first.rank} holds "
-            f"{shares[first.rank]} of the weight"
+            f"{shares[first.rank]} of the weight",
+            *_two_orders(first.rank, shares),
         ]
     together = sum(named[rank].weight or 0.0 for rank in members)
     said = [
         f"the data cannot tell {len(members)} structures apart: "
         f"{', '.join(f'best/{rank}' for rank in members)} hold {100 * together:.0f} % "
-        "of the weight"
+        "of the weight",
+        *_two_orders(first.rank, shares),
     ]
     for rank in members[1:]:
         said.append(
@@ -152,6 +154,18 @@ def _statements(finalists: Sequence[Finalist], members: Sequence[int]) -> list[s
             f"({shares[first.rank]}): {differences(first, named[rank])}"
         )
     return said
+
+
+def _two_orders(first: int, shares: Mapping[int, str]) -> list[str]:
+    """Say why the structure of largest weight is not number 1, where it is not."""
+    if first == 1:
+        return []
+    return [
+        f"best/{first} has the largest weight ({shares[first]}), best/1 "
+        f"({shares[1]}) the lowest cost, by which they are numbered: cost mixes SSIM, "
+        "EMD and energy as the objective says, weight asks how probable columns and "
+        "energy are; look at both before you name one"
+    ]
 
 
 def column_evidence(

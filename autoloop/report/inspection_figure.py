@@ -44,7 +44,8 @@ _LEGEND_COLUMNS: Final = 4
 _UPPER: Final = ("#56B4E9", "#0072B2", "#9AD8FF", "#004A75")
 _LOWER: Final = ("#E69F00", "#D55E00", "#FFD08A", "#8A3B00")
 _CORE: Final = ("#F0E442", "#CC79A7", "#009E73", "#FFFFFF")
-_MARKERS: Final = {0: "D^vsP*X", 1: "o", 2: "s"}
+_MARKERS: Final = {0: "D^vsP*", 1: "o", 2: "s"}
+_NO_MOTIF: Final = ("X", "#FFFFFF")  # columns of the core that belong to no motif
 _LINE: Final = "#F0E442"
 _OUTLINE: Final = "#FFFFFF"
 
@@ -264,6 +265,8 @@ def _draw_motifs(axis: Axes, found: Inspection, size: float) -> None:
 def _look(region: int, site: int, name: str) -> _Look:
     colours = (_CORE, _UPPER, _LOWER)[region]
     markers = _MARKERS[region]
+    if region == 0 and site == 0:
+        return _Look(marker=_NO_MOTIF[0], face=_NO_MOTIF[1], edge="black")
     number = max(site - 1, 0)
     marker = markers[number % len(markers)]
     if name.endswith("irregular"):

@@ -53,6 +53,7 @@ def _choice(contents: Contents) -> str:
         kept.insert(0, ("weight", [_weight(s) for s in contents.structures]))
     head = "".join(f"<th>{name}</th>" for name, _ in kept)
     leading = contents.leader
+    bold = "; bold ones remain possible by their weight" if contents.answer else ""
     rows = "".join(
         f'<tr data-go="{s.key}" tabindex="0" class="{_kind(s, leading)}">'
         f"<th>{text(s.name)}</th>"
@@ -61,7 +62,8 @@ def _choice(contents: Contents) -> str:
         for k, s in enumerate(contents.structures)
     )
     return (
-        '<p class="screen">Choose a structure:</p><div class="wide"><table '
+        f'<p class="screen">Choose a structure. They are numbered by cost{bold}:</p>'
+        '<div class="wide"><table '
         f'class="choice"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody>'
         "</table></div>"
     )

@@ -175,10 +175,10 @@ def _late(contents: Contents) -> str:
     n = len(contents.archive)
     if n - last >= _LATE * n:
         return (
-            f"Nothing better turned up in the last {n - last} of {n} structures tried."
+            f"No lower cost turned up in the last {n - last} of {n} structures tried."
         )
     return (
-        f"<b>The best was still improving late</b> (at number {last} of {n}): a longer "
+        f"<b>The cost still fell late</b> (at number {last} of {n}): a longer "
         "run may find a better one (<code>autoloop resume DIR --evaluations N</code>)."
     )
 

@@ -61,6 +61,10 @@ def test_a_bar_is_drawn_now_and_then_and_at_the_end() -> None:
     assert "best cost 0.0250 (0040-00)" in shown[-1]
     assert "a &lt;b&gt; run" in shown[-1]
     assert "pixel size &amp; &lt;more&gt;" in shown[-1]
+    bar.stage("writing files")
+    assert "writing files" in shown[-1]
+    bar.close()
+    assert "writing files" not in shown[-1]  # it is over, and must not look busy
 
 
 def test_only_a_kernel_is_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from autoloop.domain import Columns, Image
 from autoloop.microscopy.motifs import Motif, Motifs
 from autoloop.microscopy.reading import Micrograph
 from autoloop.preparation.inspection import Inspection
-from autoloop.report.inspection_figure import inspection_figure
+from autoloop.report.inspection_figure import _look, inspection_figure
 
 
 def inspection(n_y: int, n_x: int, *, angle_deg: float | None) -> Inspection:
@@ -87,3 +87,9 @@ def test_line_and_motifs_are_drawn(tmp_path: Path) -> None:
     assert across > 0.5  # dashes of 5 and gaps of 3
     for colour in ("#56B4E9", "#E69F00"):
         assert seen(colour).sum() > 500
+
+
+def test_columns_without_a_motif_look_unlike_every_motif() -> None:
+    plain = _look(0, 0, "boundary")
+    motifs = [_look(0, site, f"boundary, site {site}") for site in range(1, 7)]
+    assert plain.marker not in {look.marker for look in motifs}
