@@ -19,9 +19,9 @@ normal along the third axis, the boundary at --middle, its period along the seco
 is laid over the detected columns by whatever affine map suits it best, mirrored if need
 be: more freedom than the candidates of a run have.
 
-With several runs, the distance between the cores of their best structures: the same
-figure between their columns within 5 Å of the boundary. The last line is one JSON
-object.
+With several runs, the distance between the cores of their structures of lowest cost,
+and of largest weight: the same figure between their columns within 5 Å of the boundary.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -133,12 +133,19 @@ class Run:
 
     def finalists(self) -> list[Evaluation]:
         """Return the finalists, best first."""
+        return [self.evaluations[score["evaluation_id"]] for score in self._scores()]
+
+    def weightiest(self) -> Evaluation:
+        """Return the finalist of largest weight."""
+        score = max(self._scores(), key=lambda score: score.get("weight") or 0.0)
+        return self.evaluations[score["evaluation_id"]]
+
+    def _scores(self) -> list[dict[str, Any]]:
         ranks = sorted(
             (p for p in (self.folder / "best").iterdir() if p.name.isdigit()),
             key=lambda p: int(p.name),
         )
-        scores = (json.loads((p / "score.json").read_text()) for p in ranks)
-        return [self.evaluations[score["evaluation_id"]] for score in scores]
+        return [json.loads((p / "score.json").read_text()) for p in ranks]
 
     def below(self, energy: float) -> list[Evaluation]:
         """Return the different structures below an energy [J/m²], lowest first."""
@@ -284,7 +291,7 @@ def main() -> None:
     parser.add_argument("--most-energy", type=float, metavar="J/m²")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    best: list[tuple[Run, Columns]] = []
+    cores: dict[str, list[tuple[Run, Columns]]] = {"cost": [], "weight": []}
     for run in map(Run, given.runs):
         most = given.most_energy
         chosen = run.finalists() if most is None else run.below(most)
@@ -302,21 +309,23 @@ def main() -> None:
                 f"      {c:.3f}/{d:.3f}  {row['core_emd']:.3f}",
                 flush=True,
             )
-        best.append((run, run.core_of(run.bicrystal(run.finalists()[0]))))
-    last: dict[str, Any] = {"structures": rows}
+        for by, one in (("cost", run.finalists()[0]), ("weight", run.weightiest())):
+            cores[by].append((run, run.core_of(run.bicrystal(one))))
+    last: dict[str, Any] = {"structures": rows, "between_cores": {}}
     if given.published is not None:
-        core = best[0][0].core
+        core = cores["cost"][0][0].core
         last["published_core_emd"] = published_emd(core, given.published, given.middle)
         print(
             f"published cell, within {CORE:.0f} Å: {last['published_core_emd']:.3f} Å"
         )
-    pairs = [
-        (str(a.folder), str(b.folder), a.core.distance(one, other))
-        for (a, one), (b, other) in itertools.combinations(best, 2)
-    ]
-    for a, b, distance in pairs:
-        print(f"cores of the best of {a} and {b}: {distance:.3f} Å apart")
-    last["between_cores"] = pairs
+    for by, found in cores.items():
+        pairs = [
+            (str(a.folder), str(b.folder), a.core.distance(one, other))
+            for (a, one), (b, other) in itertools.combinations(found, 2)
+        ]
+        for first, second, distance in pairs:
+            print(f"best by {by} of {first} and {second}: {distance:.3f} Å apart")
+        last["between_cores"][by] = pairs
     print(json.dumps(last))
 
 
