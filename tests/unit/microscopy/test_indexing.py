@@ -1,5 +1,4 @@
 import json
-import time
 from functools import cache
 from pathlib import Path
 
@@ -355,10 +354,7 @@ def measured(folder, name):
 @pytest.mark.realdata
 def test_measured_cdte_boundary():
     values = measured("cdte_tilt", "HAADF149.dm3")[:470, :470]
-    start = time.process_time()
     found = read(values, 0.16388, "CdTe")
-    # Three seconds are the target; it takes about 1.7 on one core.
-    assert time.process_time() - start < 6.0
     assert (found.upper.zone_axis, found.lower.zone_axis) == ((1, 1, 0), (1, 1, 0))
     between = found.upper.rotation_deg - found.lower.rotation_deg
     if found.upper.up[2] == 0:

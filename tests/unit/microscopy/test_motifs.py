@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -336,10 +335,7 @@ def test_measured_boundary() -> None:
     image = read_micrograph(path).image
     part = Image(values=image.values[:470, :470], pixel_size=0.16388)
     columns = fit_columns(part).columns
-    begin = time.process_time()
     motifs = segment_motifs(columns, part.pixel_size, crop=(0, 470, 0, 470))
-    # Asked for is 1 s; 0.3 to 0.4 s measured.
-    assert time.process_time() - begin < 1.5
     assert {m.name for m in motifs.motifs if m.region} == {
         "grain A, site 1",
         "grain A, site 2",
