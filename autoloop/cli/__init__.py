@@ -79,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = make_parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else 2
+    # Before numpy is loaded: on small matrices a second thread mostly waits.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     words = sys.argv[1:] if argv is None else argv
     arguments.command_line = shlex.join(["autoloop", *words])
     try:
