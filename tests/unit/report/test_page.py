@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 
@@ -378,6 +380,11 @@ DRIVER = """<script>setTimeout(() => {
   found.tip = one("#tip").textContent;
   dot.dispatchEvent(new MouseEvent("click", {bubbles: true}));
   found.clicked = one(".structure.chosen").id;
+  const link = one("a.file", panel);
+  link.addEventListener("click", () => { found.saved = link.download; });
+  link.click();
+  const [kind, body] = link.href.split(",");  // the page may not fetch it
+  found.file = kind.endsWith("base64") ? atob(body) : decodeURIComponent(body);
   found.overflow = document.documentElement.scrollWidth - innerWidth;
   found.loaded = performance.getEntriesByType("resource").map((e) => e.name)
     .filter((name) => !name.startsWith("data:"));
@@ -414,6 +421,9 @@ def test_in_a_browser(contents: Contents, tmp_path: Path, width: int) -> None:
     assert (found["slid"], found["dragged"]) == (0.8, pytest.approx(0.25, abs=0.01))
     assert "0000-00" in found["tip"]
     assert found["clicked"] == "s3"
+    assert found["saved"] == "toy_best_2.cif"
+    atoms = ase.io.read(io.StringIO(found["file"]), format="cif")
+    assert len(atoms) == len(contents.structures[1].finalist.details.bicrystal.numbers)
     assert found["overflow"] <= 0
     assert found["loaded"] == []
     assert found["canvas"]
