@@ -116,13 +116,35 @@ def reduced_cell(cell: Array) -> Array:
     a, c = cell[0], cell[2]
     if a @ c == 0.0:
         return cell
+    a, c = shortest_basis(a, c)
+    return np.array([a, cell[1], c])
+
+
+def shortest_basis(first: Array, second: Array) -> tuple[Array, Array]:
+    """Return two shortest vectors of a lattice plane, the shorter first.
+
+    Parameters
+    ----------
+    first, second : (d,) float array
+        Vectors that span it, of any dimension.
+
+    Examples
+    --------
+    >>> shortest_basis(np.array([2.0, 0.0]), np.array([5.0, 1.0]))
+    (array([1., 1.]), array([ 1., -1.]))
+
+    Notes
+    -----
+    Gauss's reduction. Where two choices are equally short, as in a hexagonal lattice,
+    rounding would lead from one to the other and back for ever: a step must shorten.
+    """
     while True:
-        if a @ a > c @ c:
-            a, c = c, a
-        share = float(a @ c) / float(a @ a)
+        if first @ first > second @ second:
+            first, second = second, first
+        share = float(first @ second) / float(first @ first)
         if abs(share) <= 0.5 + 1e-9:
-            return np.array([a, cell[1], c])
-        c = c - round(share) * a
+            return first, second
+        second = second - round(share) * first
 
 
 def minimum_image(vectors: Array, cell: Array) -> Array:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoloop.domain import Columns, Crystal
+from autoloop.geometry import shortest_basis
 from autoloop.imaging.probe import Microscope, scattering_power
 
 Array = NDArray[np.float64]
@@ -116,7 +117,7 @@ def view(crystal: Crystal, axis: Axis) -> View:
     xy = crystal.scaled_positions @ crystal.cell @ across.T
     period = float(np.linalg.norm(np.array(axis) @ crystal.cell))
     power = scattering_power(MICROSCOPE, crystal.numbers) / period
-    cell = _reduced(cell)
+    cell = _counterclockwise(*shortest_basis(*cell))
     positions, weights = _merged(cell, xy, power)
     return View(
         prototype=crystal.name,
@@ -195,19 +196,10 @@ def _across(crystal: Crystal, axis: Axis, first: Indices) -> Array:
     return np.array([x, np.cross(z, x)])
 
 
-def _reduced(cell: Array) -> Array:
-    """Return the shortest vectors of a plane lattice, counterclockwise."""
-    a, b = cell
-    while True:
-        if a @ a > b @ b:
-            a, b = b, a
-        step = round(float(a @ b) / float(a @ a))
-        if step == 0:
-            break
-        b = b - step * a
-    if a[0] * b[1] - a[1] * b[0] < 0:
-        b = -b
-    return np.array([a, b])
+def _counterclockwise(first: Array, second: Array) -> Array:
+    """Return two vectors of a plane as rows, the second to the left of the first."""
+    turns = first[0] * second[1] - first[1] * second[0]
+    return np.array([first, -second if turns < 0 else second])
 
 
 def _merged(cell: Array, xy: Array, weights: Array) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from autoloop.domain import Grain, GrainBoundary
-from autoloop.geometry import orientation
+from autoloop.geometry import orientation, shortest_basis
 from autoloop.microscopy.lattice_fit import SeenLattice
 from autoloop.microscopy.reflections import Array, nearest_lattice_point, projected_cell
 
@@ -202,23 +202,11 @@ def _sum_lattice(first: Array, second: Array) -> Array | None:
             a, b = basis[np.argsort(np.linalg.norm(basis, axis=1))]
             across = abs(a[0] * rest[1] - a[1] * rest[0])
             keep, drop = (a, b) if across > 1e-2 * (a @ a) else (b, a)
-            basis = _reduced(np.array([keep, rest]))
+            basis = np.array(shortest_basis(keep, rest))
             if np.linalg.norm(basis, axis=1).min() < DENSE:
                 return None
             rest = nearest_lattice_point(basis, drop, np.zeros(2))
     return basis
-
-
-def _reduced(basis: Array) -> Array:
-    """Return the shortest basis of a planar lattice (Lagrange)."""
-    a, b = basis
-    while True:
-        if a @ a > b @ b:
-            a, b = b, a
-        n = np.round((a @ b) / (a @ a))
-        if n == 0:
-            return np.array([a, b])
-        b = b - n * a
 
 
 def origin_sigma(seen: SeenLattice, point: Array, pixel_size: float) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from autoloop.domain import Crystal, Grain
 from autoloop.errors import ConfigError
-from autoloop.geometry import orientation
+from autoloop.geometry import orientation, shortest_basis
 from autoloop.structure.integers import kernel
 
 Array = NDArray[np.float64]
@@ -119,22 +119,11 @@ def _plane_across(lattice: Array) -> tuple[Array, Array] | None:
     first, second = (kernel(normal) @ lattice)[:, :2]
     if pair is not None and abs(_area(*pair)) < 1.001 * abs(_area(first, second)):
         return pair
-    return _reduced(first, second)
+    return shortest_basis(first, second)
 
 
 def _area(first: Array, second: Array) -> float:
     return float(first[0] * second[1] - first[1] * second[0])
-
-
-def _reduced(first: Array, second: Array) -> tuple[Array, Array]:
-    """Return the shortest basis of a planar lattice (Gauss's reduction)."""
-    while True:
-        if first @ first > second @ second:
-            first, second = second, first
-        steps = round(float(first @ second) / float(first @ first))
-        if steps == 0:
-            return first, second
-        second = second - steps * first
 
 
 def _shortest_pair(vectors: Array) -> tuple[Array, Array] | None:

@@ -20,6 +20,7 @@ from autoloop.geometry import (
     project_columns,
     reduced_cell,
     reduced_shear,
+    shortest_basis,
     window_weights,
     wrapped,
 )
@@ -253,6 +254,34 @@ def test_the_reduced_cell_is_the_shortest_of_the_same_lattice(cell: Array) -> No
     assert abs(other[0, 2]) <= cell[2, 2] / 2 * (1 + 1e-8)
     whole = (cell[0, 2] - other[0, 2]) / cell[2, 2]
     assert whole == pytest.approx(round(whole), abs=1e-9)
+
+
+@given(
+    length=st.floats(0.5, 50.0),
+    turn=st.floats(0.0, 2 * np.pi),
+    steps=st.tuples(st.integers(-3, 3), st.integers(-3, 3)),
+    off=st.floats(-4e-16, 4e-16),
+)
+def test_a_hexagonal_lattice_is_reduced_whatever_rounding_makes_of_it(
+    length: float, turn: float, steps: tuple[int, int], off: float
+) -> None:
+    c, s = np.cos(turn), np.sin(turn)
+    hexagonal = length * np.array([[1.0, 0.0], [-0.5 * (1 + off), np.sqrt(0.75)]])
+    n, m = steps
+    spanning = np.array([[1, n], [m, n * m + 1]]) @ hexagonal
+    a, b = shortest_basis(*(spanning @ np.array([[c, s], [-s, c]])))
+    assert np.linalg.norm([a, b], axis=1) == pytest.approx(length, rel=1e-9)
+    assert abs(a[0] * b[1] - a[1] * b[0]) == pytest.approx(
+        np.sqrt(0.75) * length**2, rel=1e-9
+    )
+
+
+def test_equally_short_vectors_do_not_change_places_for_ever() -> None:
+    # one step on, rounding gives a share of a half and one bit again, and so on
+    a = np.array([1.0, 0.0])
+    b = np.array([0.5 + 2e-16, np.sqrt(0.75)])
+    first, second = shortest_basis(a, b)
+    assert np.linalg.norm([first, second], axis=1) == pytest.approx(1.0)
 
 
 @settings(max_examples=50, deadline=None)
