@@ -21,6 +21,10 @@ further apart than 3 Å is never made."""
 INTENSITY_LENGTH: Final = 1.0
 """Distance that stands for a factor e in intensity, in the second figure [Å]."""
 
+RESOLUTION: Final = 2.0**-30
+"""Differences of length below this decide no matching [Å]. Sums over a thousand columns
+stay far below 2**53 of it, up to where floats hold whole numbers."""
+
 FAINTEST: Final = 0.05
 """Intensities below this share of the median count as this share: about e**-3, the
 factor at which two columns in one place are no longer a pair."""
@@ -223,9 +227,12 @@ class _Distances:
         rows = np.concatenate((i, to_a, n + to_b, n + j))
         columns = np.concatenate((j, m + to_a, to_b, m + i))
         cost = np.concatenate((self.length, price_a, price_b, np.zeros(len(i))))
-        # a sparse matrix has no room for a cost of 0; every full matching has n + m
-        # arcs, so that one more for each of them changes nothing
-        arcs = coo_array((cost + 1.0, (rows, columns)), shape=(n + m, n + m))
+        # Whole numbers, which add up exactly: of costs that tie but for rounding SciPy's
+        # solver reduces one and then the other for ever. A sparse matrix has no room for
+        # a cost of 0; every full matching has n + m arcs, so that one more for each of
+        # them changes nothing.
+        whole = np.rint(cost / RESOLUTION) + 1.0
+        arcs = coo_array((whole, (rows, columns)), shape=(n + m, n + m))
         _, partners = min_weight_full_bipartite_matching(arcs.tocsr())
         return np.asarray(partners[i] == j)
 

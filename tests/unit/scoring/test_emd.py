@@ -246,3 +246,30 @@ def test_one_column_changes_it_by_what_the_definition_says(change):
     b = columns(positions)
     found = capped_emd(a, b, interior(a), interior(b))
     assert found.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_ties_that_rounding_breaks_either_way_come_to_an_end():
+    """Mirror images but for some 1e-6 Å: SciPy's solver went on for ever (1.17)."""
+    a = [
+        [-11.894972082763331, 0.30677258192767287],
+        [-10.339635743705923, 0.3051654546490991],
+        [-7.450455051937356, 0.30290619539009556],
+        [-5.8994309982854105, 0.33032794834002605],
+        [-11.89497210075227, -0.3067743759295824],
+        [-10.339635712899874, -0.3051673397156031],
+        [-7.450455044474841, -0.3029082224376021],
+        [-5.899430981045798, -0.33032953198216786],
+    ]
+    b = [
+        [-9.434041353998342, 1.5125751027808272],
+        [-12.570814861147618, 1.2127317023856168e-07],
+        [-10.947768090442748, 2.9249053831497294e-08],
+        [-7.921290189250589, 4.495761042874806e-08],
+        [-6.28460463439438, 1.1897746210012122e-07],
+        [-4.659875309911307, -1.0740485190833568e-08],
+        [-9.434041391365318, -1.5125749174021175],
+    ]
+    one, other = columns(np.array(a)), columns(np.array(b))
+    found = capped_emd(one, other, interior(one), interior(other)).value
+    expected = oracle(one, interior(one), other, interior(other), intensity=False)
+    assert found == pytest.approx(expected, abs=1e-9)
