@@ -27,6 +27,13 @@ from autoloop.geometry import (
     wrapped,
 )
 from autoloop.structure.assemble import merge_overlaps, subset
+from autoloop.structure.crowding import (
+    CORE,
+    core_by_crowding,
+    in_core,
+    ranked,
+    spread_ranks,
+)
 from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]
@@ -34,15 +41,12 @@ Indices = NDArray[np.int64]
 Parents = tuple[Bicrystal, ...]
 Parameters = Mapping[str, Any]
 
-CORE: Final = 5.0
-"""Half-height of the core, in which single atoms are edited [Å]."""
 CLASH: Final = 0.6
 """Atoms that an edit brings closer than this share of the bond length become one."""
 COLUMN: Final = 0.7
 """Radius of a projected column [Å]: half of the closest distance that is resolved."""
 MAX_ATOMS: Final = 6000
 """Cells are not repeated beyond this: a relaxation of so many takes minutes."""
-_GOLDEN: Final = 0.6180339887498949  # its multiples spread evenly over [0, 1)
 _GRID: Final = 0.4
 """Spacing of the points tried for the largest void [Å]."""
 
@@ -92,11 +96,11 @@ def vacate(
     ``count``, how many go, 1 if not given, the others at ranks spread over the core.
     """
     (parent,) = parents
-    rank = float(parameters["rank"])
-    for k in range(int(parameters.get("count", 1))):
-        order = _by_crowding(parent, template)
+    count = int(parameters.get("count", 1))
+    for rank in spread_ranks(float(parameters["rank"]), count):
+        order = core_by_crowding(parent)
         kept = np.ones(len(parent.numbers), bool)
-        kept[_ranked(order, (rank + k * _GOLDEN) % 1.0)] = False
+        kept[ranked(order, rank)] = False
         parent = subset(parent, kept, parent.positions)
     return parent
 
@@ -111,7 +115,7 @@ def insert(
     """
     (parent,) = parents
     voids = _voids(parent, 0.5 * template.bond_length)
-    place = _ranked(voids, parameters["rank"])
+    place = ranked(voids, parameters["rank"])
     species = [z for z, _ in template.stoichiometry]
     z = species[int(parameters["species"]) % len(species)]
     grain = 1 if place[1] > parent.boundary_height else 2
@@ -129,7 +133,7 @@ def swap(
     pairs, _ = periodic_pairs(parent.positions, parent.cell, 1.3 * template.bond_length)
     core = in_core(parent)
     unlike = parent.numbers[pairs[:, 0]] != parent.numbers[pairs[:, 1]]
-    i, j = _ranked(
+    i, j = ranked(
         _in_order(parent, pairs[unlike & core[pairs].all(axis=1)]), parameters["rank"]
     )
     numbers = parent.numbers.copy()
@@ -148,7 +152,7 @@ def convert(
     species = [z for z, _ in template.stoichiometry]
     if len(species) < 2:
         raise SimulationError("convert: an element has no other species")
-    atom = _ranked(_by_crowding(parent, template), parameters["rank"])
+    atom = ranked(core_by_crowding(parent), parameters["rank"])
     numbers = parent.numbers.copy()
     place = species.index(int(numbers[atom]))
     numbers[atom] = species[(place + 1) % len(species)]
@@ -308,19 +312,6 @@ def with_atoms(
     )
 
 
-def in_core(bicrystal: Bicrystal) -> NDArray[np.bool_]:
-    """Whether atoms are free and lie within `CORE` of the boundary."""
-    height = bicrystal.positions[:, 1] - bicrystal.boundary_height
-    return np.asarray((np.abs(height) < CORE) & (bicrystal.regions == FREE))
-
-
-def _ranked(items: Any, rank: Any) -> Any:
-    """Return the item at a rank in [0, 1) of an ordered sequence."""
-    if not len(items):
-        raise SimulationError("empty: there is nothing here that could be edited")
-    return items[min(int(float(rank) * len(items)), len(items) - 1)]
-
-
 def _in_order(bicrystal: Bicrystal, pairs: Indices) -> Indices:
     """Return pairs of atoms, the closest first, whatever their numbers are."""
     inside = np.round(wrapped(bicrystal.positions, bicrystal.cell), 3)
@@ -331,19 +322,6 @@ def _in_order(bicrystal: Bicrystal, pairs: Indices) -> Indices:
     sums, products = inside[pairs].sum(axis=1).T, inside[pairs].prod(axis=1).T
     order = np.lexsort((*ends, *products, *sums, np.round(length, 3)))
     return np.asarray(pairs[order])
-
-
-def _by_crowding(bicrystal: Bicrystal, template: BoundaryTemplate) -> Indices:
-    """Return the core atoms, those with the closest neighbour first."""
-    pairs, distances = periodic_pairs(
-        bicrystal.positions, bicrystal.cell, 1.5 * template.bond_length
-    )
-    nearest = np.full(len(bicrystal.numbers), np.inf)
-    for column in (0, 1):
-        np.minimum.at(nearest, pairs[:, column], np.round(distances, 3))
-    core = np.flatnonzero(in_core(bicrystal))
-    x, y, z = np.round(wrapped(bicrystal.positions, bicrystal.cell)[core], 3).T
-    return np.asarray(core[np.lexsort((z, y, x, nearest[core]))])
 
 
 def _voids(bicrystal: Bicrystal, least: float) -> Array:

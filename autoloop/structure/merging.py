@@ -11,11 +11,10 @@ from autoloop.domain import FREE, Bicrystal
 from autoloop.errors import SimulationError
 from autoloop.geometry import reduced_shear
 from autoloop.structure.assemble import subset
+from autoloop.structure.crowding import CORE, in_core
 from autoloop.structure.edits import (
-    CORE,
     Parameters,
     Parents,
-    in_core,
     repeated,
     with_atoms,
     without_clashes,

@@ -19,6 +19,7 @@ from autoloop.domain import Bicrystal, Candidate
 from autoloop.errors import SimulationError
 from autoloop.structure import edits
 from autoloop.structure.assemble import assemble, balanced, subset
+from autoloop.structure.crowding import CORE
 from autoloop.structure.edits import room_at
 from autoloop.structure.merging import merge
 from autoloop.structure.space import Dimension
@@ -122,7 +123,7 @@ def _turned(
 
 
 _SAME: Final = 1e-3  # [Å]: far below any edit, far above rounding
-_PLACE: Final = (_real("x", 0.0, 60.0), _real("y", -edits.CORE, edits.CORE))
+_PLACE: Final = (_real("x", 0.0, 60.0), _real("y", -CORE, CORE))
 _KIND: Final = _integer("species", 0, 1)
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {

@@ -13,7 +13,8 @@ from autoloop.domain import FREE, LOWER_BLOCK, UPPER_BLOCK, Bicrystal
 from autoloop.errors import SimulationError
 from autoloop.geometry import wrapped
 from autoloop.structure.assemble import fill, subset, widened
-from autoloop.structure.edits import CORE, merged, moved_upper, room_at, with_atoms
+from autoloop.structure.crowding import CORE
+from autoloop.structure.edits import merged, moved_upper, room_at, with_atoms
 from autoloop.structure.template import BoundaryTemplate
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoloop.domain import FREE, Bicrystal, ColumnResiduals
-from autoloop.geometry import periodic_pairs, project_columns, wrapped
-from autoloop.structure.edits import CORE
+from autoloop.domain import Bicrystal, ColumnResiduals
+from autoloop.geometry import project_columns
+from autoloop.structure.crowding import CORE, core_by_crowding
 
 Array = NDArray[np.float64]
 
@@ -274,7 +274,7 @@ def _species(bicrystal: Bicrystal, view: _View) -> list[Edit]:
     ratio = np.log(view.measured[both] / view.simulated[both])
     ratio -= np.median(ratio)
     _, index = _nearest(view.places[both], view.own, view.width)
-    order = _by_crowding(bicrystal)
+    order = core_by_crowding(bicrystal)  # as `convert` ranks them
     edits: list[Edit] = []
     for column in np.unique(index[np.abs(ratio) > TOO_BRIGHT]):
         off = float(np.median(ratio[index == column]))
@@ -304,18 +304,6 @@ def _species(bicrystal: Bicrystal, view: _View) -> list[Edit]:
             )
         )
     return edits
-
-
-def _by_crowding(bicrystal: Bicrystal) -> NDArray[np.int64]:
-    """Return the core's atoms in the order that the mutation `convert` ranks them."""
-    pairs, distances = periodic_pairs(bicrystal.positions, bicrystal.cell, 4.0)
-    nearest = np.full(len(bicrystal.numbers), np.inf)
-    for column in (0, 1):
-        np.minimum.at(nearest, pairs[:, column], np.round(distances, 3))
-    height = np.abs(bicrystal.positions[:, 1] - bicrystal.boundary_height)
-    core = np.flatnonzero((height < CORE) & (bicrystal.regions == FREE))
-    x, y, z = np.round(wrapped(bicrystal.positions, bicrystal.cell)[core], 3).T
-    return np.asarray(core[np.lexsort((z, y, x, nearest[core]))])
 
 
 def _translation(bicrystal: Bicrystal, view: _View) -> list[Edit]:

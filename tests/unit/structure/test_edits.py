@@ -27,8 +27,9 @@ from autoloop.structure.assemble import (
     species_excess,
     subset,
 )
+from autoloop.structure.crowding import CORE
 from autoloop.structure.crystals import find_crystal
-from autoloop.structure.edits import CORE, repeated
+from autoloop.structure.edits import repeated
 from autoloop.structure.lattices import exchange_inverts
 from autoloop.structure.merging import merge
 from autoloop.structure.mutations import MUTATIONS, applicable, build

@@ -8,6 +8,7 @@ import pytest
 from autoloop.domain import Candidate, Grain, GrainBoundary, Proposal
 from autoloop.errors import SimulationError
 from autoloop.structure.assemble import assemble, assemble_space, species_excess
+from autoloop.structure.crowding import core_by_crowding
 from autoloop.structure.crystals import find_crystal
 from autoloop.structure.mutations import MUTATIONS, build
 from autoloop.structure.template import BoundaryTemplate, build_template
@@ -124,6 +125,29 @@ def test_assemble_repeats_the_cell_and_thins_the_plane(
         assert np.sum(thin.regions == region) == 2 * n
 
 
+def test_missing_atoms_are_taken_apart_and_where_the_rank_says(
+    template: BoundaryTemplate,
+) -> None:
+    vector = {**PARAMETERS, "repeat_z": 2}
+    whole = assemble(template, vector)
+
+    def gone(rank: float) -> list[int]:
+        thin = assemble(template, {**vector, "missing_0": 2, "vacate_rank": rank})
+        left = {tuple(p) for p in thin.positions.round(6)}
+        return [
+            k for k, p in enumerate(whole.positions.round(6)) if tuple(p) not in left
+        ]
+
+    species = template.stoichiometry[0][0]
+    order = core_by_crowding(whole)
+    order = order[whole.numbers[order] == species]
+    places = [sorted(np.flatnonzero(np.isin(order, gone(r)))) for r in (0.0, 0.35)]
+    assert places[0][0] == 0
+    assert places[0][1] > len(order) / 3
+    assert places[1][0] == pytest.approx(0.35 * len(order), abs=1.01)
+    assert places[0] != places[1]
+
+
 def test_repetition_and_density_are_dimensions_on_request(
     template: BoundaryTemplate,
 ) -> None:
@@ -133,6 +157,7 @@ def test_repetition_and_density_are_dimensions_on_request(
         "repeat_z",
         "missing_0",
         "missing_1",
+        "vacate_rank",
     }
     vector = wide.sample(np.random.default_rng(0))
     assert wide.contains(vector)
