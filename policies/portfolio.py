@@ -18,6 +18,7 @@ from autoloop.surrogate.bandit import Arm, arms_of, drawn
 from autoloop.surrogate.design import first_looks, plain_is_settled, repeat
 from autoloop.surrogate.heating import heating
 from autoloop.surrogate.parents import known_keys, vectors_of
+from autoloop.surrogate.pool import Vector
 
 DEFAULT_MEMBERS: Final = (
     "bayesian",
@@ -28,6 +29,9 @@ DEFAULT_MEMBERS: Final = (
 """Not `random_search`: further looks take its part and are spread better."""
 _LOOKS: Final = "portfolio"
 """Under this name further looks compete with the members."""
+_N_COLD: Final = 4
+"""So many looks are not heated: where one of them leads to the minimum, as it does in
+plain cells, heating would be most of the work."""
 _NEEDS_IMAGE: Final = "needs_image"
 _NEEDS_DYNAMICS: Final = "needs_dynamics"
 """Attribute by which a policy says that it has little to offer without an image."""
@@ -51,13 +55,13 @@ class Portfolio:
     image_share : float
         Share of them taken near the translation that the micrograph shows.
     heated_share : float
-        Share of them, and of further looks, that is heated for a short while before it
-        is relaxed: about twice the work, and out of basins too narrow to be met.
+        Share of looks after the first four that is heated for a short while before it
+        is relaxed: thrice the work, and out of basins too narrow to be met.
     n_tried : int
-        Most boundaries that a first or further look relaxes for a few steps; the most
-        promising is relaxed to the end. Not with an image, which may show another state
-        than the lowest: after a few steps energies tell more than images do, and every
-        look at the metastable Si S9(221) fell into the ground state.
+        Boundaries that a first or further look relaxes for a few steps; the most
+        promising is relaxed to the end. With an image twice as many, in every other
+        pair of looks: after a few steps energies tell more than images do, and what an
+        image shows may be another state than the lowest.
     half_life : float
         Evaluations after which a member's success counts half as much.
     """
@@ -139,6 +143,7 @@ class Portfolio:
                 rng=rng,
                 plain_first=not plain_is_settled(space, archive),
                 n_others=self._n_rivals(space),
+                in_turns=bool(space.measured),
             )
         )
         looks += [
@@ -154,19 +159,25 @@ class Portfolio:
                 + (f", heated to {heat['temperature_k']:.0f} K" if heat else ""),
                 policy=_LOOKS,
             )
-            for (vector, where, others), heat in zip(
-                looks, self._heatings(space, n, rng), strict=True
-            )
+            for place, (vector, where, others) in enumerate(looks, len(known))
+            for heat in [self._heating(space, place, others, rng)]
         ]
 
     def _n_rivals(self, space: SearchSpace) -> int:
-        return self.n_tried - 1 if space.heatable and not space.measured else 0
+        if not space.heatable:
+            return 0
+        return self.n_tried * (2 if space.measured else 1) - 1
 
-    def _heatings(
-        self, space: SearchSpace, n: int, rng: np.random.Generator
-    ) -> list[dict[str, Any]]:
-        share = self.heated_share if space.heatable else 0.0
-        return [heating(rng) if rng.random() < share else {} for _ in range(n)]
+    def _heating(
+        self,
+        space: SearchSpace,
+        place: int,
+        others: list[Vector],
+        rng: np.random.Generator,
+    ) -> dict[str, Any]:
+        """Return how hot a look is made; what agrees with an image stays as it is."""
+        kept = place < _N_COLD or not space.heatable or (others and space.measured)
+        return {} if kept or rng.random() >= self.heated_share else heating(rng)
 
     def _without_repeats(
         self,

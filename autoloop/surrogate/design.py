@@ -21,6 +21,10 @@ others leave each of them alone with probability 0.5, else take more than the lo
 _TRIES: Final = 12
 """Draws of which the one furthest from all known points is taken: enough to avoid
 repeats, too few to drive the looks into the corners."""
+N_SEEDED: Final = 2
+"""So many looks are all near the translation that a micrograph shows."""
+_TRYING: Final = 4
+"""Of so many looks the first two have rivals, where looks take turns at that."""
 _SETTLED: Final = 4
 """Plain looks that must agree: where one in three leads elsewhere, one run in five is
 misled, and loses no more than the plain half of its further looks."""
@@ -80,6 +84,7 @@ def first_looks(
     rng: np.random.Generator,
     plain_first: bool = True,
     n_others: int = 0,
+    in_turns: bool = False,
 ) -> Iterator[tuple[Vector, str, list[Vector]]]:
     """Yield up to `n` new vectors, each with where it was drawn, and rivals of it.
 
@@ -102,6 +107,9 @@ def first_looks(
     n_others : int
         Most rivals to a vector: drawn as it is, in the same size of cell and with the
         same atoms missing, since otherwise the plainest would win.
+    in_turns : bool
+        Whether every other pair of looks has no rivals, and so is not drawn to what is
+        lowest in energy.
     """
     scale = np.array(
         [w for d in space.dimensions for w in _WEIGHTS[d.kind]], dtype=np.float64
@@ -110,7 +118,8 @@ def first_looks(
     all_extras = extras(space)
     for place in range(len(known), len(known) + n):
         simple = plain_first and (place < _N_PLAIN or place % 2 == 0)
-        near = bool(space.measured) and rng.random() < image_share
+        near = rng.random() < image_share or place < N_SEEDED
+        near &= bool(space.measured)
 
         def draw(simple: bool = simple, near: bool = near) -> Vector:
             vector = space.sample_near_image(rng) if near else space.sample(rng)
@@ -127,7 +136,8 @@ def first_looks(
         seen = np.vstack((seen.reshape(-1, features.shape[1]), features[chosen]))
         taken.add(tuple(pool[chosen][d.name] for d in space.dimensions))
         where = "near the translation that the micrograph shows" if near else "anywhere"
-        yield pool[chosen], where, rivals(space, draw, pool[chosen], n_others)
+        n_rivals = n_others if not in_turns or place % _TRYING < 2 else 0
+        yield pool[chosen], where, rivals(space, draw, pool[chosen], n_rivals)
 
 
 def rivals(

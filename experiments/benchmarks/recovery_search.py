@@ -6,8 +6,9 @@ import argparse
 import math
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ from recovery_systems import System
 
 from autoloop.config import load_campaign
 from autoloop.controller import Controller
-from autoloop.domain import Candidate, Evaluation
+from autoloop.domain import Bicrystal, Candidate, Evaluation
 from autoloop.errors import SimulationError
 from autoloop.evaluation import Evaluator, evaluate
 from autoloop.journal import Journal
@@ -45,22 +46,7 @@ def search(
 ) -> Record:
     """Search with one policy and seed; what it took."""
     start = time.process_time()
-    evaluator = Evaluator(replace(prepared.context, seed=seed))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Journal.create(Path(folder) / "journal.sqlite") as journal,
-    ):
-        Controller(
-            prepared.space,
-            load_policy(policy, {}, HERE),
-            _InProcess(evaluator),
-            journal,
-            seed=seed,
-            batch=options.batch,
-            lag=options.lag,
-            n_evaluations=system.limit,
-            stopping=_Reached(system.energy),  # type: ignore[arg-type]  # same method
-        ).run()
+    with _searched(system, prepared, policy, seed, options) as journal:
         evaluations = journal.evaluations()
         relaxing = math.fsum(t.relax_cpu_s for t in journal.timings().values())
     evaluations = [e for e in evaluations if e.duplicate_of is None]
@@ -79,6 +65,46 @@ def search(
         "n_run": len(evaluations),
         "by": None if hit is None else _maker(evaluations[hit]),
     }
+
+
+def lowest(
+    system: System, prepared: Prepared, seed: int, options: argparse.Namespace
+) -> Bicrystal:
+    """Return the lowest boundary that a search for the known energy ends with."""
+    with _searched(system, prepared, "portfolio", seed, options) as journal:
+        found = [e for e in journal.evaluations() if e.score is not None]
+        best = min(found, key=lambda e: e.cost)
+        if not _is_hit(best, system.energy):
+            raise SystemExit(f"{system.name}: not found with seed {seed}")
+        return journal.details(best.id).bicrystal
+
+
+@contextmanager
+def _searched(
+    system: System,
+    prepared: Prepared,
+    policy: str,
+    seed: int,
+    options: argparse.Namespace,
+) -> Iterator[Journal]:
+    """Search until the known energy is reached, or the limit; yield the journal."""
+    evaluator = Evaluator(replace(prepared.context, seed=seed))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Journal.create(Path(folder) / "journal.sqlite") as journal,
+    ):
+        Controller(
+            prepared.space,
+            load_policy(policy, {}, HERE),
+            _InProcess(evaluator),
+            journal,
+            seed=seed,
+            batch=options.batch,
+            lag=options.lag,
+            n_evaluations=system.limit,
+            stopping=_Reached(system.energy),  # type: ignore[arg-type]  # same method
+        ).run()
+        yield journal
 
 
 class _InProcess:

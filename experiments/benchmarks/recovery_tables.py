@@ -15,38 +15,75 @@ BASELINE: Final = "random_search"
 Record = dict[str, Any]
 
 
-def tabulate(system: System, rows: Mapping[str, Sequence[Record]]) -> Record:
-    """Print a line for each policy at one system; the same as values."""
+def heading() -> str:
+    """Return the first line of the table."""
+    return (
+        f"\n{'to the known energy':34} {'policy':>17} {'runs':>4} {'found':>5} "
+        f"{'relaxations [95 %]':>19} {'ratio [95 %]':>17} "
+        f"{'all work [95 %]':>19} {'ratio [95 %]':>17} {'CPU s':>6}"
+    )
+
+
+def tabulate(
+    system: System,
+    rows: Mapping[str, Sequence[Record]],
+    against: Mapping[str, str],
+) -> Record:
+    """Print a line for each policy at one system; the same as values.
+
+    Parameters
+    ----------
+    system : System
+        What was searched for.
+    rows : mapping of str to sequence of dict
+        The runs of each policy.
+    against : mapping of str to str
+        What a policy is held against, if not against the baseline.
+
+    Notes
+    -----
+    Work is in units of what a relaxation of the baseline takes, if that was run.
+    """
     results: Record = {}
     counts = {policy: _censored(found, system.limit) for policy, found in rows.items()}
-    baseline = counts.get(BASELINE)
+    work = {p: np.array([r["work"] for r in found], float) for p, found in rows.items()}
+    if BASELINE in rows:
+        unit = work[BASELINE].sum() / counts[BASELINE].sum()
+        work = {policy: values / unit for policy, values in work.items()}
     for place, (policy, found) in enumerate(rows.items()):
-        mean = _interval([counts[policy]], lambda sample: float(sample[0].mean()))
-        ratio = None
-        if baseline is not None and policy != BASELINE:
-            ratio = _interval(
-                [counts[policy], baseline],
-                lambda sample: float(sample[0].mean() / sample[1].mean()),
-            )
-        n_found = sum(r["n"] is not None for r in found)
+        other = against.get(policy, BASELINE)
+        figures: Record = {}
+        for name, values in (("relaxations", counts), ("work", work)):
+            mean = _interval([values[policy]], lambda sample: float(sample[0].mean()))
+            figures[name], figures[f"{name}_95"] = mean[0], mean[1:]
+            if other in rows and other != policy:
+                ratio = _interval(
+                    [values[policy], values[other]],
+                    lambda sample: float(sample[0].mean() / sample[1].mean()),
+                )
+                figures[f"{name}_ratio"], figures[f"{name}_ratio_95"] = (
+                    ratio[0],
+                    ratio[1:],
+                )
         results[policy] = {
             "runs": len(found),
-            "found": n_found,
-            "mean": mean[0],
-            "mean_95": mean[1:],
-            "ratio": None if ratio is None else ratio[0],
-            "ratio_95": None if ratio is None else ratio[1:],
-            "work": float(np.mean([r["work"] for r in found])),
+            "found": sum(r["n"] is not None for r in found),
+            **figures,
+            "against": other if "work_ratio" in figures else None,
             "cpu_s": float(np.mean([r["cpu_s"] for r in found])),
         }
         title = system.title if place == 0 else ""
-        print(
-            f"{title:34} {policy:>14} {len(found):>5} {n_found:>5} "
-            f"{_shown(mean, 1):>20} {_shown(ratio, 2):>18} "
-            f"{results[policy]['work'] / 1e6:>7.2f}M {results[policy]['cpu_s']:>6.1f}",
-            flush=True,
-        )
+        print(f"{title:34} {policy:>17} {_line(results[policy])}", flush=True)
     return results
+
+
+def _line(row: Record) -> str:
+    cells = [f"{row['runs']:>4} {row['found']:>5}"]
+    for name in ("relaxations", "work"):
+        cells.append(
+            f"{_shown(row, name, 1):>19} {_shown(row, f'{name}_ratio', 2):>17}"
+        )
+    return " ".join([*cells, f"{row['cpu_s']:>6.1f}"])
 
 
 def _censored(found: Sequence[Record], limit: int) -> NDArray[np.float64]:
@@ -65,10 +102,10 @@ def _interval(
     return figure(groups), float(low), float(high)
 
 
-def _shown(interval: tuple[float, float, float] | None, digits: int) -> str:
-    if interval is None:
+def _shown(row: Record, name: str, digits: int) -> str:
+    if name not in row:
         return ""
-    value, low, high = (f"{x:.{digits}f}" for x in interval)
+    value, low, high = (f"{x:.{digits}f}" for x in (row[name], *row[f"{name}_95"]))
     return f"{value} [{low}, {high}]"
 
 
