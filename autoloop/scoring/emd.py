@@ -227,10 +227,10 @@ class _Distances:
         rows = np.concatenate((i, to_a, n + to_b, n + j))
         columns = np.concatenate((j, m + to_a, to_b, m + i))
         cost = np.concatenate((self.length, price_a, price_b, np.zeros(len(i))))
-        # Whole numbers, which add up exactly: of costs that tie but for rounding SciPy's
-        # solver reduces one and then the other for ever. A sparse matrix has no room for
-        # a cost of 0; every full matching has n + m arcs, so that one more for each of
-        # them changes nothing.
+        # Whole numbers, which add up exactly: of costs that tie but for rounding
+        # SciPy's solver reduces one and then the other for ever. A sparse matrix has no
+        # room for a cost of 0; every full matching has n + m arcs, so that one more for
+        # each of them changes nothing.
         whole = np.rint(cost / RESOLUTION) + 1.0
         arcs = coo_array((whole, (rows, columns)), shape=(n + m, n + m))
         _, partners = min_weight_full_bipartite_matching(arcs.tocsr())
