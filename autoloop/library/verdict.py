@@ -28,7 +28,7 @@ COMMON: Final = 2.5
 """Logarithm of the odds, 12, by which a built-in crystal is likelier than others: about
 half of what is looked at under a microscope, but 4 % of the entries. They are as rarely
 the nearest to what is not there: 3 % of the targets of the regression."""
-FITS: Final = 0.55
+FITS: Final = 0.6
 """Least chance at which an entry is said to fit: of the targets of the regression whose
 structure was left out 95 % are below."""
 LEAST: Final = 0.01

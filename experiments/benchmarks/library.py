@@ -1,7 +1,7 @@
 """How often the library tells which crystal an image shows, and how fast.
 
     python experiments/benchmarks/library.py [--quick] [--library DIR] [--targets N]
-        [--out DIR] [--tune]
+        [--out DIR] [--tune | --fresh]
 
 Targets are entries of the library, distorted (`distortions.py`): all turned by any
 angle, moved by up to a period, seen from either side. For each level: how often the
@@ -16,7 +16,9 @@ query, also with copies of descriptors up to 100000 entries, which cost what rea
 do.
 
 With --tune the weights of that verdict (`autoloop.library.verdict`) are found instead,
-on structures that no target of the benchmark is of.
+on structures that no target of the benchmark is of. With --fresh it is measured alone,
+at four levels, on targets of structures that had no part in either: neither weights nor
+threshold were chosen with them in view.
 
 Without a library one is built from the built-in crystals, and from prototypes where
 they are installed: all of them, with --quick 24. Every query is one line of
@@ -191,12 +193,20 @@ def refused_share(found: Sequence[Record]) -> float:
     return float(np.mean([not fits(record) for record in found]))
 
 
-def tuned(library: Library, records: Records, n_targets: int, spare: set[str]) -> str:
+def verdict_alone(library: Library, records: Records, entries: list[int]) -> str:
+    """Return how often the verdict is right on targets of some entries."""
+    there, absent = (
+        {k: measured(library, records, k, entries, absent=way) for k in LEFT_OUT}
+        for way in (False, True)
+    )
+    text, own = refusals(there, absent)
+    return f"{len(entries)} targets a level\n{text}\n{json.dumps(own)}"
+
+
+def tuned(library: Library, records: Records, entries: list[int]) -> str:
     """Return weights of the verdict, and how often it is right on what gave them."""
-    order = np.random.default_rng(SEED).permutation(len(library)).tolist()
-    entries = [k for k in order if library.names[k].prototype not in spare]
     found: list[Record] = []
-    for k, entry in enumerate(entries[:n_targets]):
+    for k, entry in enumerate(entries):
         level = TUNED[k % len(TUNED)]
         for absent in (False, True):
             found += measured(library, records, level, [entry], absent=absent)
@@ -273,6 +283,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tune", action="store_true", help="find the weights of the verdict"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="only the verdict, on other structures"
+    )
     parser.add_argument("--out", type=Path, help="folder that stays (default: none)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
@@ -291,9 +304,15 @@ def _run(arguments: argparse.Namespace, out: Path) -> None:
     records = Records(out / "queries.jsonl", library.sha256)
     n_targets = arguments.targets or (6 if arguments.quick else STEPS[-1])
     order = np.random.default_rng(SEED).permutation(len(library)).tolist()
+    spare = {library.names[k].prototype for k in order[: STEPS[-1]]}
+    others = [k for k in order if library.names[k].prototype not in spare]
     if arguments.tune:
-        spare = {library.names[k].prototype for k in order[: STEPS[-1]]}
-        print(tuned(library, records, arguments.targets or N_TUNED, spare))
+        print(tuned(library, records, others[: arguments.targets or N_TUNED]))
+        return
+    if arguments.fresh:
+        used = {library.names[k].prototype for k in others[:N_TUNED]}
+        fresh = [k for k in others if library.names[k].prototype not in used]
+        print(verdict_alone(library, records, fresh[: arguments.targets or ABSENTEES]))
         return
     there: Levels = {}
     absent: Levels = {}

@@ -73,7 +73,7 @@ def used(contents: Contents) -> dict[str, str]:
         found.update(_energy_sources(contents))
     if score.ssim is not None or (context and context.target):
         found["wang2004"] = "structural similarity (SSIM)"
-        found["jonker1987"] = "matching of columns (EMD)"
+        found["crouse2016"] = "matching of columns (EMD)"
         found["lobato2014"] = "strength of columns in the simulated image"
     names = {e.proposal.policy for e in contents.archive} | {contents.policy}
     for name in sorted(names & _POLICIES.keys()):
