@@ -15,7 +15,12 @@ from autoloop.domain import Evaluation, Proposal
 from autoloop.protocols import Policy
 from autoloop.structure.space import OTHERS, SearchSpace
 from autoloop.surrogate.bandit import Arm, arms_of, drawn
-from autoloop.surrogate.design import first_looks, plain_is_settled, repeat
+from autoloop.surrogate.design import (
+    N_SEEDED,
+    first_looks,
+    plain_is_settled,
+    repeat,
+)
 from autoloop.surrogate.heating import heating
 from autoloop.surrogate.parents import known_keys, vectors_of
 from autoloop.surrogate.pool import Vector
@@ -59,9 +64,9 @@ class Portfolio:
         is relaxed: thrice the work, and out of basins too narrow to be met.
     n_tried : int
         Boundaries that a first or further look relaxes for a few steps; the most
-        promising is relaxed to the end. With an image twice as many, in every other
-        pair of looks: after a few steps energies tell more than images do, and what an
-        image shows may be another state than the lowest.
+        promising is relaxed to the end. With an image twice as many, but in the first
+        two looks only: after a few steps energies tell more than images do, and what
+        an image shows may be another state than the lowest.
     half_life : float
         Evaluations after which a member's success counts half as much.
     """
@@ -143,7 +148,7 @@ class Portfolio:
                 rng=rng,
                 plain_first=not plain_is_settled(space, archive),
                 n_others=self._n_rivals(space),
-                in_turns=bool(space.measured),
+                n_contested=N_SEEDED if space.measured else None,
             )
         )
         looks += [

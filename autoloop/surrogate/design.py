@@ -23,8 +23,6 @@ _TRIES: Final = 12
 repeats, too few to drive the looks into the corners."""
 N_SEEDED: Final = 2
 """So many looks are all near the translation that a micrograph shows."""
-_TRYING: Final = 4
-"""Of so many looks the first two have rivals, where looks take turns at that."""
 _SETTLED: Final = 4
 """Plain looks that must agree: where one in three leads elsewhere, one run in five is
 misled, and loses no more than the plain half of its further looks."""
@@ -84,7 +82,7 @@ def first_looks(
     rng: np.random.Generator,
     plain_first: bool = True,
     n_others: int = 0,
-    in_turns: bool = False,
+    n_contested: int | None = None,
 ) -> Iterator[tuple[Vector, str, list[Vector]]]:
     """Yield up to `n` new vectors, each with where it was drawn, and rivals of it.
 
@@ -107,9 +105,9 @@ def first_looks(
     n_others : int
         Most rivals to a vector: drawn as it is, in the same size of cell and with the
         same atoms missing, since otherwise the plainest would win.
-    in_turns : bool
-        Whether every other pair of looks has no rivals, and so is not drawn to what is
-        lowest in energy.
+    n_contested : int, optional
+        How many looks, those of earlier batches among them, have rivals; by default
+        all. The others are not drawn to what begins lowest.
     """
     scale = np.array(
         [w for d in space.dimensions for w in _WEIGHTS[d.kind]], dtype=np.float64
@@ -136,7 +134,8 @@ def first_looks(
         seen = np.vstack((seen.reshape(-1, features.shape[1]), features[chosen]))
         taken.add(tuple(pool[chosen][d.name] for d in space.dimensions))
         where = "near the translation that the micrograph shows" if near else "anywhere"
-        n_rivals = n_others if not in_turns or place % _TRYING < 2 else 0
+        contested = n_contested is None or place < n_contested
+        n_rivals = n_others if contested else 0
         yield pool[chosen], where, rivals(space, draw, pool[chosen], n_rivals)
 
 

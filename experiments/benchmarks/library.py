@@ -134,15 +134,26 @@ def measures_alone(
     rng = np.random.default_rng(SEED)
     some = library.chosen(np.sort(rng.permutation(len(library))[:n_entries]).tolist())
     entries = np.random.default_rng(SEED + 1).permutation(len(some))[:n_targets]
-    lines = [f"{'top-1 alone':40}{'MSE':>8}{'SSIM':>8}{'EMD':>8}"]
-    kinds = [(f"{k}, in place", how, False) for k, how in UNPOSED.items()]
-    for way in (False, True):
-        kinds += [(f"{k}, turned and moved", LEVELS[k], way) for k in UNPOSED]
-    for name, how, aligned in kinds:
-        found = ranked_alone(
-            some, records, name, how, entries.tolist(), aligned=aligned
+    kinds = [
+        (f"{k}, turned and moved", LEVELS[k], way)
+        for way in (True, False)
+        for k in UNPOSED
+    ]
+    kinds += [(f"{k}, in place", how, False) for k, how in UNPOSED.items()]
+    for n in [*(step for step in STEPS if step < n_targets), n_targets]:
+        rows = [
+            ranked_alone(some, records, *kind[:2], entries[:n].tolist(), kind[2])
+            for kind in kinds
+        ]
+        print(f"{n} targets for measures alone", file=sys.stderr, flush=True)
+    lines = [
+        f"{len(rows[0])} targets, {len(some)} entries",
+        f"{'top-1 / top-5 alone':40}{'MSE':>14}{'SSIM':>14}{'EMD':>14}",
+    ]
+    for (name, _, aligned), found in zip(kinds, rows, strict=True):
+        row = "".join(
+            f"{top(found, m, 1):8.3f}/{top(found, m, 5):.3f}" for m in MEASURES[1:]
         )
-        row = "".join(f"{top(found, m, 1):8.3f}" for m in MEASURES[1:])
         lines.append(f"{name + (', aligned' if aligned else ''):40}{row}")
     return "\n".join(lines)
 

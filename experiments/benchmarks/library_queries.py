@@ -136,7 +136,6 @@ def ranked_alone(
     name: str,
     how: Distortion,
     entries: Sequence[int],
-    *,
     aligned: bool,
 ) -> list[Record]:
     """Rank all entries by single measures, each laid over the target or as it is."""

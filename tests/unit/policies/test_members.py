@@ -227,19 +227,21 @@ def test_looks_leave_the_choice_among_rivals_open() -> None:
         assert OTHERS not in proposal.parameters
 
 
-def test_with_an_image_looks_take_turns_at_having_rivals() -> None:
-    """What begins lowest may not be what the image shows: half of them are alone."""
+def test_with_an_image_the_first_two_looks_have_rivals() -> None:
+    """What begins lowest may not be what the image shows: later ones are alone."""
     shown = replace(LARGE, measured={"shift_u": 0.3}, measured_sigma={"shift_u": 0.01})
     portfolio = Portfolio(members=(Genetic(),), n_tried=5, heated_share=1.0)
     proposals = portfolio.propose(shown, Archive(), 12, stream(1, 0))
     counts = [len(p.parameters.get(OTHERS, ())) for p in proposals]
-    assert counts == 3 * [9, 9, 0, 0]
+    assert counts == [9, 9] + 10 * [0]
     for proposal in proposals[:2]:
         drawn = [proposal.parameters, *proposal.parameters[OTHERS]]
         assert all(abs(v["shift_u"] - 0.3) < 0.06 for v in drawn)
-    for k, proposal in enumerate(proposals):
-        alone = k >= 4 and not counts[k]
-        assert ("temperature_k" in proposal.parameters) == alone
+    heated = ["temperature_k" in p.parameters for p in proposals]
+    assert heated == 4 * [False] + 8 * [True]
+    known = story(shown, n=2)
+    later = portfolio.propose(shown, Archive(known), 4, stream(1, 1))
+    assert not any(OTHERS in p.parameters for p in later)
 
 
 def test_nothing_is_heated_where_energies_know_no_dynamics() -> None:

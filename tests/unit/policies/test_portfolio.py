@@ -14,7 +14,6 @@ from autoloop.policies.random_search import RandomSearch
 from autoloop.archive import Archive
 from autoloop.domain import Evaluation, Proposal, Score, candidate_id, stream
 from autoloop.plugins import load_policy, policy_names
-from autoloop.structure.space import OTHERS
 from autoloop.testing.policies import example_archives, example_space
 
 
@@ -122,13 +121,8 @@ def test_first_looks_come_first_and_half_of_them_are_heated() -> None:
         found = policy.propose(space, Archive(), 60, stream(1, 0))
         assert {p.policy for p in found} == {"portfolio"}
         assert not any("temperature_k" in p.parameters for p in found[:4])
-        chosen, alone = (
-            [p for p in found[4:] if (OTHERS in p.parameters) == open_]
-            for open_ in (True, False)
-        )
-        assert not any("temperature_k" in p.parameters for p in chosen)
-        heated = np.mean(["temperature_k" in p.parameters for p in alone])
-        assert heated == pytest.approx(share, abs=0.28)  # three sigma of 28 draws
+        heated = np.mean(["temperature_k" in p.parameters for p in found[4:]])
+        assert heated == pytest.approx(share, abs=0.2)  # three sigma of 56 draws
 
 
 def test_every_choice_has_its_reason_and_the_state_of_the_bandit() -> None:
