@@ -139,13 +139,15 @@ def measures_alone(
         for way in (True, False)
         for k in UNPOSED
     ]
-    kinds += [(f"{k}, in place", how, False) for k, how in UNPOSED.items()]
     for n in [*(step for step in STEPS if step < n_targets), n_targets]:
-        rows = [
-            ranked_alone(some, records, *kind[:2], entries[:n].tolist(), kind[2])
-            for kind in kinds
-        ]
+        for name, how, way in kinds:
+            ranked_alone(some, records, name, how, entries[:n].tolist(), way)
         print(f"{n} targets for measures alone", file=sys.stderr, flush=True)
+    kinds += [(f"{k}, in place", how, False) for k, how in UNPOSED.items()]
+    rows = [
+        ranked_alone(some, records, name, how, entries.tolist(), way)
+        for name, how, way in kinds
+    ]
     lines = [
         f"{len(rows[0])} targets, {len(some)} entries",
         f"{'top-1 / top-5 alone':40}{'MSE':>14}{'SSIM':>14}{'EMD':>14}",
