@@ -139,20 +139,31 @@ def _translation_between(
     Tried are the steps that put an own column on one of the first anchors; the median
     of the anchors' distances refines the best.
     """
+    from scipy.spatial import cKDTree
+
     order = np.argsort(np.hypot(*anchors.T))
+    steps = (anchors[order[:3], None] - own).reshape(-1, 2)
+    steps = steps[np.abs(steps[:, 1]) < reach]
+    tree = cKDTree(_wrapped(own, width), boxsize=(width, 0.0))
+    places = _wrapped((seen - steps[:, None]).reshape(-1, 2), width)
+    apart, _ = tree.query(places, distance_upper_bound=4 * _AGREE)
+    counts = np.exp(-((apart / _AGREE) ** 2)).reshape(len(steps), -1).sum(axis=1)
     best, most = None, 0.0
-    for anchor in anchors[order[:3]]:
-        steps = anchor - own
-        for step in steps[np.abs(steps[:, 1]) < reach]:
-            apart, _ = _nearest(seen - step, own, width)
-            count = float(np.exp(-((np.hypot(*apart.T) / _AGREE) ** 2)).sum())
-            if count > most + 1e-6:
-                best, most = step, count
+    for step, count in zip(steps, counts, strict=True):
+        if count > most + 1e-6:
+            best, most = step, float(count)
     if best is None or most < 0.3 * len(seen):
         return None
     apart, _ = _nearest(anchors - best, own, width)
     close = np.hypot(*apart.T) < 1.0
     return np.asarray(best + np.median(apart[close], axis=0))
+
+
+def _wrapped(places: Array, width: float) -> Array:
+    """Return places with x in [0, width)."""
+    x = places[:, 0] % width
+    # a remainder of a tiny negative number is rounded up to the width itself
+    return np.column_stack((np.where(x < width, x, 0.0), places[:, 1]))
 
 
 def _nearest(
