@@ -29,8 +29,8 @@ COMMON: Final = 2.5
 half of what is looked at under a microscope, but 4 % of the entries. They are as rarely
 the nearest to what is not there: 3 % of the targets of the regression."""
 FITS: Final = 0.55
-"""Least chance at which an entry is said to fit: of 300 targets whose structure was left
-out 90.7 % are below, of as many whose entry is there none (``docs/library.md``)."""
+"""Least chance at which an entry is said to fit: of 300 targets whose structure was
+left out 90.7 % are below, of as many whose entry is there none (docs/library.md)."""
 LEAST: Final = 0.01
 """Added to shares of power: differences below it are of the method."""
 LARGEST_SIZE: Final = 0.06

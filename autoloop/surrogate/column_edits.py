@@ -147,7 +147,7 @@ def _translation_between(
     tree = cKDTree(_wrapped(own, width), boxsize=(width, 0.0))
     places = _wrapped((seen - steps[:, None]).reshape(-1, 2), width)
     apart, _ = tree.query(places, distance_upper_bound=4 * _AGREE)
-    counts = np.exp(-((apart / _AGREE) ** 2)).reshape(len(steps), -1).sum(axis=1)
+    counts = np.exp(-((apart / _AGREE) ** 2)).reshape(len(steps), len(seen)).sum(axis=1)
     best, most = None, 0.0
     for step, count in zip(steps, counts, strict=True):
         if count > most + 1e-6:
