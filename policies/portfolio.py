@@ -15,12 +15,7 @@ from autoloop.domain import Evaluation, Proposal
 from autoloop.protocols import Policy
 from autoloop.structure.space import OTHERS, SearchSpace
 from autoloop.surrogate.bandit import Arm, arms_of, drawn
-from autoloop.surrogate.design import (
-    N_SEEDED,
-    first_looks,
-    plain_is_settled,
-    repeat,
-)
+from autoloop.surrogate.design import first_looks, plain_is_settled, repeat
 from autoloop.surrogate.heating import heating
 from autoloop.surrogate.parents import known_keys, vectors_of
 from autoloop.surrogate.pool import Vector
@@ -64,9 +59,11 @@ class Portfolio:
         is relaxed: thrice the work, and out of basins too narrow to be met.
     n_tried : int
         Boundaries that a first or further look relaxes for a few steps; the most
-        promising is relaxed to the end. With an image twice as many, but in the first
-        two looks only: after a few steps energies tell more than images do, and what
-        an image shows may be another state than the lowest.
+        promising is relaxed to the end. With an image twice as many.
+    tried_share : float
+        Share of the looks after the first two that try several where there is an
+        image. After a few steps energies tell more than images do: what is chosen is
+        mostly the lowest state, and an image may show another.
     half_life : float
         Evaluations after which a member's success counts half as much.
     """
@@ -78,6 +75,7 @@ class Portfolio:
     image_share: Annotated[float, Interval(ge=0, le=1)] = 0.6
     heated_share: Annotated[float, Interval(ge=0, le=1)] = 0.5
     n_tried: Annotated[int, Interval(ge=1, le=100)] = 16
+    tried_share: Annotated[float, Interval(ge=0, le=1)] = 0.0
     half_life: Annotated[float, Gt(0)] = 60.0
 
     def propose(
@@ -148,7 +146,7 @@ class Portfolio:
                 rng=rng,
                 plain_first=not plain_is_settled(space, archive),
                 n_others=self._n_rivals(space),
-                n_contested=N_SEEDED if space.measured else None,
+                contested_share=self.tried_share if space.measured else 1.0,
             )
         )
         looks += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ def first_looks(
     rng: np.random.Generator,
     plain_first: bool = True,
     n_others: int = 0,
-    n_contested: int | None = None,
+    contested_share: float = 1.0,
 ) -> Iterator[tuple[Vector, str, list[Vector]]]:
     """Yield up to `n` new vectors, each with where it was drawn, and rivals of it.
 
@@ -105,9 +106,9 @@ def first_looks(
     n_others : int
         Most rivals to a vector: drawn as it is, in the same size of cell and with the
         same atoms missing, since otherwise the plainest would win.
-    n_contested : int, optional
-        How many looks, those of earlier batches among them, have rivals; by default
-        all. The others are not drawn to what begins lowest.
+    contested_share : float
+        Share of the looks after the first two that have rivals; the others are not
+        drawn to what begins lowest.
     """
     scale = np.array(
         [w for d in space.dimensions for w in _WEIGHTS[d.kind]], dtype=np.float64
@@ -134,8 +135,12 @@ def first_looks(
         seen = np.vstack((seen.reshape(-1, features.shape[1]), features[chosen]))
         taken.add(tuple(pool[chosen][d.name] for d in space.dimensions))
         where = "near the translation that the micrograph shows" if near else "anywhere"
-        contested = n_contested is None or place < n_contested
-        n_rivals = n_others if contested else 0
+        later = place - N_SEEDED
+        # evenly: where the whole number of those that should have had rivals rises
+        due = math.floor((later + 1) * contested_share) > math.floor(
+            later * contested_share
+        )
+        n_rivals = n_others if later < 0 or due else 0
         yield pool[chosen], where, rivals(space, draw, pool[chosen], n_rivals)
 
 

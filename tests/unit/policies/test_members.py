@@ -242,6 +242,11 @@ def test_with_an_image_the_first_two_looks_have_rivals() -> None:
     known = story(shown, n=2)
     later = portfolio.propose(shown, Archive(known), 4, stream(1, 1))
     assert not any(OTHERS in p.parameters for p in later)
+    half = replace(portfolio, tried_share=0.5)
+    tried = [
+        OTHERS in p.parameters for p in half.propose(shown, Archive(), 12, stream(1, 0))
+    ]
+    assert tried == [True, True, *5 * [False, True]]
 
 
 def test_nothing_is_heated_where_energies_know_no_dynamics() -> None:
