@@ -16,31 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoloop.comparison import Comparison, Placement, Target
-from autoloop.domain import (
-    LOWER_BLOCK,
-    UPPER_BLOCK,
-    Anneal,
-    Bicrystal,
-    Candidate,
-    Details,
-    EarlyLook,
-    Evaluation,
-    Relaxation,
-    Score,
-    stream,
-)
+from autoloop.domain import Bicrystal, Candidate, Details, Evaluation, Score, stream
 from autoloop.errors import SimulationError
 from autoloop.protocols import Outcome, Timing
 from autoloop.records import Record, unpack
 from autoloop.relax.ase_engine import AseRelaxer
-from autoloop.relax.energy import (
-    EnergyModel,
-    excess_energies,
-)
 from autoloop.relax.engine import LammpsRelaxer, RelaxSettings
-from autoloop.relax.models import Model, make_relaxer, relaxed_energy
+from autoloop.relax.models import make_relaxer
+from autoloop.relaxing import Energetics, Relaxed, relax_candidate, with_moved_lattices
 from autoloop.scoring.objective import Objective
-from autoloop.screening import SCREENED
 from autoloop.structure.mutations import build
 from autoloop.structure.space import HEATING, recipes
 from autoloop.structure.template import BoundaryTemplate
@@ -60,25 +44,6 @@ boundaries near the translation that an image shows leads to the minimum in 100 
 does in 51, 37 and 4; after ten in 100, 100 and 51, at twice the work.
 """
 _CORE_EXCESS: Final = 0.02  # [eV]: below it an atom counts as bulk in a fingerprint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Energetics:
-    """What relaxation and energy need.
-
-    Attributes
-    ----------
-    potential : Potential or AseModel
-        Interatomic potential, or calculator of ASE.
-    settings : RelaxSettings
-        How far to relax.
-    model : EnergyModel
-        Reference energies.
-    """
-
-    potential: Model
-    settings: RelaxSettings
-    model: EnergyModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +115,8 @@ def evaluate(evaluator: Evaluator, candidate: Candidate) -> Outcome:
     wall, cpu = time.perf_counter(), time.process_time()
     candidate, tried = _preferred(evaluator, candidate)
     bicrystal, rng = _built(evaluator.context, candidate)
-    relaxed = _relaxed(evaluator, candidate, bicrystal, rng)
+    engines = evaluator.relaxer, evaluator.context.energetics
+    relaxed = relax_candidate(*engines, candidate, bicrystal, rng)
     relaxed = replace(
         relaxed,
         work=relaxed.work + sum(t.work for t in tried),
@@ -202,8 +168,8 @@ def evaluate_relaxed(
         If it cannot be scored; the message begins with the name of the failure.
     """
     before = unrelaxed(evaluator.context, candidate)
-    after = _with_moved_lattices(before, replace(before, positions=positions))
-    given = _Relaxed(
+    after = with_moved_lattices(before, replace(before, positions=positions))
+    given = Relaxed(
         bicrystal=after,
         excess=np.full(len(after.numbers), np.nan),
         score=Score(energy_j_per_m2=energy_j_per_m2),
@@ -213,7 +179,7 @@ def evaluate_relaxed(
 
 def _preferred(
     evaluator: Evaluator, candidate: Candidate
-) -> tuple[Candidate, list[_Relaxed]]:
+) -> tuple[Candidate, list[Relaxed]]:
     """Return the candidate with the most promising of its vectors, and all the trials.
 
     Cheap looks before a dear one: each vector is relaxed for a few steps, and that of
@@ -224,14 +190,16 @@ def _preferred(
     open_to, brief = recipes(proposal.parameters), _brief(evaluator)
     if len(open_to) == 1 or brief is None:
         return _closed(candidate), []
-    trials: list[_Relaxed] = []
+    trials: list[Relaxed] = []
     costs = [np.inf for _ in open_to]
     for place, recipe in enumerate(open_to):
         cold = {name: v for name, v in recipe.items() if name not in HEATING}
         trial = replace(candidate, proposal=replace(proposal, parameters=cold))
         try:
             bicrystal, rng = _built(evaluator.context, trial)
-            trials.append(_relaxed(brief, replace(trial, look=None), bicrystal, rng))
+            engines = brief.relaxer, brief.context.energetics
+            unseen = replace(trial, look=None)
+            trials.append(relax_candidate(*engines, unseen, bicrystal, rng))
             cost = _judged(brief, trial, trials[-1]).evaluation.cost
         except SimulationError:
             continue
@@ -272,7 +240,7 @@ def _built(
     return bicrystal, rng
 
 
-def _judged(evaluator: Evaluator, candidate: Candidate, relaxed: _Relaxed) -> Outcome:
+def _judged(evaluator: Evaluator, candidate: Candidate, relaxed: Relaxed) -> Outcome:
     """Hold a relaxed candidate against the micrograph, and put a cost on it."""
     context = evaluator.context
     residuals, score = None, relaxed.score
@@ -296,131 +264,11 @@ def _judged(evaluator: Evaluator, candidate: Candidate, relaxed: _Relaxed) -> Ou
     return Outcome(evaluation=evaluation, details=details, timing=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Relaxed:
-    """A candidate after its relaxation, or as built where there is none.
-
-    Attributes
-    ----------
-    bicrystal : Bicrystal
-        Atoms.
-    excess : (n,) float array
-        Energy of each above bulk [eV]; NaN where there is none.
-    score : Score
-        Energies alone.
-    work : int
-        Force evaluations times atoms.
-    cpu_s : float
-        Spent in the relaxer [s].
-    flags : tuple of str
-        What is odd.
-    """
-
-    bicrystal: Bicrystal
-    excess: NDArray[np.float64]
-    score: Score
-    work: int = 0
-    cpu_s: float = 0.0
-    flags: tuple[str, ...] = ()
-
-
-def _relaxed(
-    evaluator: Evaluator,
-    candidate: Candidate,
-    bicrystal: Bicrystal,
-    rng: np.random.Generator,
-) -> _Relaxed:
-    relaxer, energetics = evaluator.relaxer, evaluator.context.energetics
-    if relaxer is None or energetics is None:
-        nothing = np.full(len(bicrystal.numbers), np.nan)
-        return _Relaxed(bicrystal=bicrystal, excess=nothing, score=Score())
-    screen = _Screen(relaxer, energetics.model, candidate.look)
-    start = time.process_time()
-    relaxation = relaxer.relax(bicrystal, rng, _anneal(candidate), screen.look)
-    cpu_s = time.process_time() - start
-    energy = relaxed_energy(relaxer, energetics.model, relaxation)
-    return _Relaxed(
-        bicrystal=_with_moved_lattice(bicrystal, relaxation),
-        excess=excess_energies(energetics.model, relaxation),
-        score=Score(
-            energy_j_per_m2=energy.energy_j_per_m2,
-            energy_limits_j_per_m2=energy.limits_j_per_m2,
-            gamma_excess_per_nm2=energy.gamma_excess_per_nm2,
-            early_energy_j_per_m2=screen.energy,
-        ),
-        work=relaxation.n_force_evaluations * len(bicrystal.numbers),
-        cpu_s=cpu_s,
-        flags=relaxation.flags + screen.flags,
-    )
-
-
-class _Screen:
-    """Looks at the energy after the first steps, once, and remembers it."""
-
-    def __init__(
-        self,
-        relaxer: LammpsRelaxer | AseRelaxer,
-        model: EnergyModel,
-        rule: EarlyLook | None,
-    ) -> None:
-        self._relaxer, self._model, self._rule = relaxer, model, rule
-        self.energy: float | None = None
-        self.flags: tuple[str, ...] = ()
-
-    def look(self, early: Relaxation) -> None:
-        energy = relaxed_energy(self._relaxer, self._model, early).energy_j_per_m2
-        if not np.isfinite(energy):
-            return  # what this means the relaxer says itself
-        self.energy = energy
-        if self._rule is None or energy <= self._rule.highest_j_per_m2:
-            return
-        said = (
-            f"{energy:.3f} J/m² after the first steps of the relaxation, above "
-            f"{self._rule.highest_j_per_m2:.3f} J/m² nothing has come near the best"
-        )
-        if not self._rule.audited:
-            raise SimulationError(f"{SCREENED}: {said}")
-        self.flags = (f"audited: {said}",)
-
-
 def place(evaluator: Evaluator, bicrystal: Bicrystal) -> Placement | None:
     """Return a relaxed bicrystal as it lies in the image; None without a micrograph."""
     if evaluator.comparison is None:
         return None
     return evaluator.comparison.place(bicrystal)
-
-
-def _anneal(candidate: Candidate) -> Anneal | None:
-    """Return the dynamics that a proposal asks for by its parameters."""
-    parameters = candidate.proposal.parameters
-    if "temperature_k" not in parameters:
-        return None
-    return Anneal(
-        temperature_k=float(parameters["temperature_k"]),
-        steps=int(parameters["steps"]),
-    )
-
-
-def _with_moved_lattice(before: Bicrystal, relaxation: Relaxation) -> Bicrystal:
-    """Return the relaxed bicrystal with the upper lattice moved as its block was."""
-    after = relaxation.bicrystal
-    block = after.regions == UPPER_BLOCK
-    step = after.positions[block] - before.positions[block]
-    origins = before.origins.copy()
-    origins[0] += step.mean(axis=0)
-    return replace(after, origins=origins)
-
-
-def _with_moved_lattices(before: Bicrystal, after: Bicrystal) -> Bicrystal:
-    """Return a bicrystal relaxed elsewhere, where neither block need have stood still.
-
-    `_with_moved_lattice` is for the relaxers here: they freeze the lower block.
-    """
-    origins = before.origins.copy()
-    for row, region in enumerate((UPPER_BLOCK, LOWER_BLOCK)):
-        block = before.regions == region
-        origins[row] += (after.positions[block] - before.positions[block]).mean(axis=0)
-    return replace(after, origins=origins)
 
 
 def _with_energies(imaged: Score, energies: Score) -> Score:

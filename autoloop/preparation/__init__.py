@@ -18,7 +18,7 @@ from autoloop.config import Campaign, LoadedCampaign
 from autoloop.config.composition import composition_problems
 from autoloop.config.models import GrainSection
 from autoloop.domain import Crystal, Grain, GrainBoundary
-from autoloop.evaluation import Context, Energetics
+from autoloop.evaluation import Context
 from autoloop.imaging.limits import linear_warning
 from autoloop.preparation.doubts import doubts
 from autoloop.preparation.gaps import campaign_micrograph, without_gaps
@@ -30,6 +30,7 @@ from autoloop.relax.models import Model, find_model, make_bulk, model_hash
 from autoloop.relax.perfect import Bulk
 from autoloop.relax.potentials import Potential
 from autoloop.relax.total_energy import refuse_unlike_surfaces
+from autoloop.relaxing import Energetics
 from autoloop.scoring.objective import Objective
 from autoloop.scoring.placing import BLEND
 from autoloop.structure.assemble import assemble, assemble_space, initial_gap

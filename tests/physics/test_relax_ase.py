@@ -15,7 +15,7 @@ from autoloop.domain import (
     Proposal,
 )
 from autoloop.errors import ConfigError, SimulationError
-from autoloop.evaluation import Context, Energetics, evaluate, load_context
+from autoloop.evaluation import Context, evaluate, load_context
 from autoloop.records import pack
 from autoloop.relax.ase_bulk import AseBulk
 from autoloop.relax.ase_engine import AseModel, AseRelaxer, make_calculator
@@ -27,6 +27,7 @@ from autoloop.relax.total_energy import (
     surface_reference,
     total_boundary_energy,
 )
+from autoloop.relaxing import Energetics
 from autoloop.scoring.objective import Objective
 from autoloop.structure.assemble import assemble
 from autoloop.structure.crystals import find_crystal
