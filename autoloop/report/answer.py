@@ -23,7 +23,12 @@ from autoloop.evaluation import Evaluator
 from autoloop.geometry import Frame
 from autoloop.report.best import Finalist
 from autoloop.report.differences import differences
-from autoloop.report.floor import floor_of, floor_statement, floor_table
+from autoloop.report.floor import (
+    floor_of,
+    floor_statement,
+    floor_table,
+    unexplained_statement,
+)
 from autoloop.report.refit import refit_of
 from autoloop.scoring.emd import capped_emd, merge_close
 from autoloop.scoring.weights import ColumnEvidence, credible_set, shows_bulk, weights
@@ -102,11 +107,16 @@ def answer(evaluator: Evaluator, pool: Sequence[Finalist], n: int) -> Answer | N
     order = sorted(within, key=lambda i: (-found[i], i))
     members = tuple(kept.index(i) + 1 for i in order)
     floor = floor_of(evaluator, pool[0].details.bicrystal)
-    said = floor_statement(floor, pool[0].evaluation.score)
+    open_ = unexplained_statement(floor, [f.evaluation.score for f in finalists])
+    said = (
+        open_,
+        *_statements(finalists, members, explained=open_ is None),
+        floor_statement(floor, pool[0].evaluation.score),
+    )
     return Answer(
         finalists=finalists,
         members=members,
-        statements=(*_statements(finalists, members), *((said,) if said else ())),
+        statements=tuple(each for each in said if each is not None),
         floor=floor,
     )
 
@@ -131,13 +141,16 @@ def _energies(evaluator: Evaluator, pool: Sequence[Finalist]) -> list[float] | N
     return energies if len(energies) == len(pool) else None
 
 
-def _statements(finalists: Sequence[Finalist], members: Sequence[int]) -> list[str]:
+def _statements(
+    finalists: Sequence[Finalist], members: Sequence[int], *, explained: bool = True
+) -> list[str]:
     named = {f.rank: f for f in finalists}
     shares = {f.rank: f"{100 * (f.weight or 0.0):.0f} %" for f in finalists}
     first = named[members[0]]
     if len(members) == 1:
+        alone = "explains the data" if explained else "is nearest to the data"
         return [
-            f"one structure of those found explains the data: best/{first.rank} holds "
+            f"one structure of those found {alone}: best/{first.rank} holds "
             f"{shares[first.rank]} of the weight",
             *_two_orders(first.rank, shares),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoloop.comparison import NoiseFloor
 from autoloop.domain import Score
-from autoloop.report.floor import floor_statement, floor_table
+from autoloop.report.floor import floor_statement, floor_table, unexplained_statement
 
 
 def floor(**figures: float | None) -> NoiseFloor:
@@ -39,6 +39,20 @@ def test_without_bulk_nothing_is_said_of_it() -> None:
     said = floor_statement(floor(ssim_bulk=None), Score(ssim=0.84))
     assert said is not None
     assert "bulk" not in said
+
+
+def test_a_boundary_that_no_structure_explains_is_said_to_be_open() -> None:
+    """Noise leaves 0.90 - 2 x 0.002; the image's model loses 0.05 of it in bulk."""
+    scores = [Score(ssim=0.6), Score(ssim=0.7), Score()]
+    said = unexplained_statement(floor(), scores)
+    assert said is not None
+    assert "SSIM 0.70 at best" in said
+    assert "would reach 0.85" in said
+    assert "do not decide" in said
+    assert unexplained_statement(floor(), [*scores, Score(ssim=0.75)]) is None
+    assert unexplained_statement(floor(ssim_bulk=None), scores) is None
+    assert unexplained_statement(None, scores) is None
+    assert unexplained_statement(floor(), [Score()]) is None
 
 
 def test_without_image_there_is_no_statement() -> None:
