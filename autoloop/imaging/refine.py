@@ -178,15 +178,14 @@ def _descend(model: ForwardModel, state: State, shown: Shown) -> tuple[State, Sh
         new = model.moved(state, shown, damping)
         tried = model.show(new)
         gain = 1 - tried.cost / shown.cost
-        if gain < 0:
+        if gain >= 0:
+            state, shown = new, tried
+            damping /= 10
+        elif gain < -TOLERANCE:
             damping *= 10
-            if damping > LARGEST_DAMPING:
-                break
-            continue
-        state, shown = new, tried
-        if gain < TOLERANCE:
+        # at the minimum rounding decides whether a step gains or loses
+        if abs(gain) < TOLERANCE or damping > LARGEST_DAMPING:
             break
-        damping /= 10
     return state, shown
 
 
