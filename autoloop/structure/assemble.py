@@ -19,6 +19,7 @@ from autoloop.geometry import (
     window_weights,
 )
 from autoloop.structure.crowding import (
+    BONDS,
     core_by_crowding,
     in_core,
     nearest_distances,
@@ -174,7 +175,7 @@ def _thinned(
     for kind, (species, _) in enumerate(template.stoichiometry):
         for rank in spread_ranks(first, int(parameters.get(f"missing_{kind}", 0))):
             # Anew after each: where one has gone its neighbours are crowded no more.
-            order = core_by_crowding(bicrystal)
+            order = core_by_crowding(bicrystal, BONDS * template.bond_length)
             order = order[bicrystal.numbers[order] == species]
             if not len(order):
                 raise SimulationError(
@@ -376,7 +377,7 @@ def balanced(
     may_go = np.ones(len(bicrystal.numbers), bool) if spared is None else ~spared
     (first, n_first), (second, n_second) = template.stoichiometry[:2]
     kept = np.ones(len(bicrystal.numbers), bool)
-    crowded = nearest_distances(bicrystal)
+    crowded = nearest_distances(bicrystal, BONDS * template.bond_length)
     for _ in range(len(kept)):
         excess = species_excess(subset(bicrystal, kept, bicrystal.positions), template)
         if abs(excess) < 1e-3:

@@ -22,7 +22,10 @@ Indices = NDArray[np.int64]
 CORE: Final = 5.0
 """Half-height of the core, in which single atoms are edited [Å]."""
 REACH: Final = 4.0
-"""Distance within which a nearest neighbour is looked for: beyond all bonds [Å]."""
+"""Distance within which a nearest neighbour is looked for where the bond length is not
+known [Å]."""
+BONDS: Final = 1.5
+"""The same in bond lengths, where it is."""
 _GOLDEN: Final = 0.6180339887498949  # its multiples spread evenly over [0, 1)
 
 

@@ -28,6 +28,7 @@ from autoloop.geometry import (
 )
 from autoloop.structure.assemble import merge_overlaps, subset
 from autoloop.structure.crowding import (
+    BONDS,
     CORE,
     core_by_crowding,
     in_core,
@@ -98,7 +99,7 @@ def vacate(
     (parent,) = parents
     count = int(parameters.get("count", 1))
     for rank in spread_ranks(float(parameters["rank"]), count):
-        order = core_by_crowding(parent)
+        order = core_by_crowding(parent, BONDS * template.bond_length)
         kept = np.ones(len(parent.numbers), bool)
         kept[ranked(order, rank)] = False
         parent = subset(parent, kept, parent.positions)
@@ -152,7 +153,9 @@ def convert(
     species = [z for z, _ in template.stoichiometry]
     if len(species) < 2:
         raise SimulationError("convert: an element has no other species")
-    atom = ranked(core_by_crowding(parent), parameters["rank"])
+    atom = ranked(
+        core_by_crowding(parent, BONDS * template.bond_length), parameters["rank"]
+    )
     numbers = parent.numbers.copy()
     place = species.index(int(numbers[atom]))
     numbers[atom] = species[(place + 1) % len(species)]
